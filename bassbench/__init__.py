@@ -1,0 +1,1 @@
+"""bassbench: evaluation and benchmarking of music accompaniment systems."""
