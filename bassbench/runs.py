@@ -1,0 +1,103 @@
+"""A training run's folder: a JSONL log, checkpoints that appear whole, and randomness that needs no saved state."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from bassbench.bad_input import BadInputError
+from bassbench.files import atomic_path
+
+
+def step_generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """The randomness of one training step: a function of (seed, step, rank), so that resuming needs no state."""
+    return np.random.default_rng([seed, step, rank])
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
+    """Write a safetensors file with `metadata` as JSON in its header, whole or not at all.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(contiguous, temporary, {"bassbench": json.dumps(metadata, sort_keys=True)})
+    except (OSError, SafetensorError) as error:
+        raise BadInputError(f"{path}: cannot write ({error})") from None
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and the metadata of a file written by `save_tensors`.
+
+    Raises:
+        BadInputError: the file is missing, truncated, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInputError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise BadInputError(
+            f"{path}: not a readable safetensors file ({error}); fetch or train it again"
+        ) from None
+    if "bassbench" not in header:
+        raise BadInputError(
+            f"{path}: a safetensors file, but not a bassbench checkpoint (no config in its header)"
+        )
+    return tensors, json.loads(header["bassbench"])
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
+    """An optimiser's per-parameter state as flat named tensors, for `save_tensors`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}.{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], prefix: str
+) -> None:
+    """Put back what `optimizer_tensors` took out; hyper-parameters stay those of `optimizer`."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix + "."):
+            index, field = name[len(prefix) + 1 :].split(".", 1)
+            state.setdefault(int(index), {})[field] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run: `log.jsonl`, `checkpoint.safetensors` and what the trainer adds."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInputError(f"{self.path}: cannot make the run folder ({error})") from None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the resumable state of the run is kept."""
+        return self.path / "checkpoint.safetensors"
+
+    def log(self, **row: Any) -> None:
+        """Append one line to the log, with the time of day in seconds."""
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), **row}) + "\n")
