@@ -30,13 +30,9 @@ def read_audio(
     if not path.is_file():
         raise BadInputError(f"{path}: no such audio file")
     try:
-        audio, rate = soundfile.read(
-            path, start=start, frames=-1 if frames is None else frames, dtype="float32"
-        )
+        audio, rate = soundfile.read(path, start=start, frames=-1 if frames is None else frames, dtype="float32")
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise BadInputError(
-            f"{path}: not a readable audio file ({error}); use wav, flac, ogg or mp3"
-        ) from None
+        raise BadInputError(f"{path}: not a readable audio file ({error}); use wav, flac, ogg or mp3") from None
     audio = to_stereo(np.atleast_2d(audio.T), name=str(path))
     if audio.shape[1] == 0:
         raise BadInputError(f"{path}: the file holds no samples")
@@ -71,9 +67,7 @@ def to_stereo(audio: np.ndarray, *, name: str = "audio") -> np.ndarray:
         BadInputError: more than two channels.
     """
     if audio.ndim != 2 or audio.shape[0] not in (1, 2):
-        raise BadInputError(
-            f"{name}: expected mono or stereo, got {audio.shape[0]} channels; fold it down first"
-        )
+        raise BadInputError(f"{name}: expected mono or stereo, got {audio.shape[0]} channels; fold it down first")
     return np.ascontiguousarray(np.broadcast_to(audio, (2, audio.shape[1])), dtype=np.float32)
 
 
@@ -98,9 +92,7 @@ def loudness(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
         return float(pyloudnorm.Meter(sample_rate).integrated_loudness(audio.T.astype(np.float64)))
 
 
-def loudness_normalise(
-    audio: np.ndarray, lufs: float = TARGET_LUFS, *, sample_rate: int = SAMPLE_RATE
-) -> np.ndarray:
+def loudness_normalise(audio: np.ndarray, lufs: float = TARGET_LUFS, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Bring `(channels, samples)` to `lufs`; silence (nothing above the gate) stays as it is."""
     measured = loudness(audio, sample_rate)
     if not np.isfinite(measured):

@@ -36,9 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def cache_folder(*parts: str) -> Path:
     """`parts` under BASSBENCH_CACHE, else under the user's cache folder; made if missing."""
     root = os.environ.get("BASSBENCH_CACHE")
-    base = (
-        Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bassbench"
-    )
+    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bassbench"
     folder = base.joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

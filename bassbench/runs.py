@@ -48,13 +48,9 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise BadInputError(
-            f"{path}: not a readable safetensors file ({error}); fetch or train it again"
-        ) from None
+        raise BadInputError(f"{path}: not a readable safetensors file ({error}); fetch or train it again") from None
     if "bassbench" not in header:
-        raise BadInputError(
-            f"{path}: a safetensors file, but not a bassbench checkpoint (no config in its header)"
-        )
+        raise BadInputError(f"{path}: a safetensors file, but not a bassbench checkpoint (no config in its header)")
     return tensors, json.loads(header["bassbench"])
 
 
@@ -68,9 +64,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
     }
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], prefix: str
-) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], prefix: str) -> None:
     """Put back what `optimizer_tensors` took out; hyper-parameters stay those of `optimizer`."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():

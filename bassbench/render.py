@@ -1,0 +1,299 @@
+"""Songs become audio: one arrangement, drawn from (song, seed), rendered as separate stems by a General-MIDI synth."""
+
+import dataclasses
+import functools
+import io
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import midirenderer
+import numpy as np
+import pretty_midi
+import soundfile
+
+from bassbench.audio import SAMPLE_RATE, fit_length, loudness, resample
+from bassbench.bad_input import BadInputError
+from bassbench.song_bank import Chord, Song
+
+CLIP_SAMPLES = 256 * 4096  # 23.8 s: the paper's training length
+BASS_PROGRAMS = tuple(range(32, 40))
+_PEAK = 10 ** (-1 / 20)
+_BASS_VOLUME = 120
+_TRACK_VOLUME = 84  # 6 dB of random gain above it still fits the controller's 127
+_TAIL_SECONDS = 2.0
+_NOTE_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """A note: start and end in seconds, MIDI pitch and velocity."""
+
+    start: float
+    end: float
+    pitch: int
+    velocity: int = 90
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One track of an arrangement: its notes and the General-MIDI controllers it is played with."""
+
+    name: str
+    program: int
+    is_drum: bool
+    notes: tuple[Note, ...]
+    volume: int = _TRACK_VOLUME
+    pan: int = 64
+    reverb: int = 40
+    chorus: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrangement:
+    """What is played: the bass, the other parts of the mix, and the chords and beats it follows, in seconds."""
+
+    bass: Part
+    others: tuple[Part, ...]
+    chords: tuple[Chord, ...]
+    beats: tuple[float, ...]
+    downbeats: tuple[float, ...]
+    transposition: int
+    bass_over_mix: float
+    """Loudness of the bass above that of the mix, in LU."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A rendered pair and its ground truth, times in seconds from the clip's start.
+
+    `mix` (without bass) and `bass` are float32 `(2, samples)` at 44.1 kHz; their sum peaks at -1 dBFS or below.
+    """
+
+    name: str
+    song: str
+    mix: np.ndarray
+    bass: np.ndarray
+    chords: tuple[Chord, ...]
+    beats: tuple[float, ...]
+    downbeats: tuple[float, ...]
+    bass_notes: tuple[Note, ...]
+    mix_notes: tuple[Note, ...]
+    tempo: float
+    bass_program: int
+    key: str
+
+    @property
+    def seconds(self) -> float:
+        """Length of the clip in seconds."""
+        return self.bass.shape[1] / SAMPLE_RATE
+
+
+def default_soundfont() -> Path:
+    """TimGM6mb, which pretty_midi bundles."""
+    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
+
+
+@functools.lru_cache(maxsize=2)
+def _soundfont_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot read the SoundFont ({error.strerror})") from None
+
+
+def song_generator(song: Song, seed: int) -> np.random.Generator:
+    """The randomness of one rendering of one song."""
+    return np.random.default_rng([zlib.crc32(song.name.encode()), seed])
+
+
+def arrange(
+    song: Song, seed: int, *, start: float, seconds: float, vary: bool = True, subset: bool = False
+) -> Arrangement:
+    """Draw one arrangement of `seconds` of a song from `start`.
+
+    `vary` draws a transposition of -3 to 3 semitones (all pitched parts together, drums never), the bass program,
+    and level (+-6 dB), pan and reverb of the other parts. `subset` keeps a random non-empty subset of the other
+    parts, as in the paper's training pairs.
+
+    Raises:
+        BadInputError: the song has no bass, or nothing else sounds in the window.
+    """
+    generator = song_generator(song, seed)
+    # Every draw is made whatever the options, so that an option never shifts the randomness of another.
+    shift = int(generator.integers(-3, 4))
+    program = int(generator.choice(BASS_PROGRAMS))
+    bass_over_mix = float(generator.uniform(-5.0, 1.0))
+    bass, others = _parts(song, start, seconds)
+    drawn = []
+    for part in others:
+        decibels, pan, reverb = generator.uniform(-6, 6), generator.normal(64, 22), generator.uniform(0, 90)
+        volume = round(_TRACK_VOLUME * 10 ** (decibels / 40))  # General MIDI: amplitude is the square of the volume
+        if vary:
+            part = dataclasses.replace(part, volume=min(volume, 127), pan=int(np.clip(pan, 8, 120)), reverb=int(reverb))
+        drawn.append(part)
+    kept = generator.random(len(drawn)) < generator.choice([0.35, 0.65, 1.0])
+    lone = int(generator.integers(max(len(drawn), 1)))
+    if subset:
+        drawn = [part for i, part in enumerate(drawn) if kept[i] or (i == lone and not kept.any())]
+    if not vary:
+        shift, program, bass_over_mix = 0, bass.program, -2.0
+    bass = dataclasses.replace(bass, program=program, volume=_BASS_VOLUME, reverb=20)
+    return Arrangement(
+        bass=_transposed(bass, shift),
+        others=tuple(_transposed(part, shift) for part in drawn),
+        chords=tuple(
+            _moved_chord(chord, shift, start, seconds)
+            for chord in song.chords
+            if chord.end > start and chord.start < start + seconds
+        ),
+        beats=_window(song.beats, start, seconds),
+        downbeats=_window(song.downbeats, start, seconds),
+        transposition=shift,
+        bass_over_mix=bass_over_mix,
+    )
+
+
+def render_parts(parts: Sequence[Part], seconds: float, *, soundfont: Path | None = None) -> np.ndarray:
+    """Render parts together as float32 `(2, samples)` at 44.1 kHz, at the synthesiser's own level."""
+    midi = pretty_midi.PrettyMIDI(resolution=960)
+    for part in parts:
+        instrument = pretty_midi.Instrument(part.program, part.is_drum, part.name)
+        instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, n.start, n.end) for n in part.notes]
+        controls = {7: part.volume, 10: part.pan, 91: part.reverb, 93: part.chorus}
+        instrument.control_changes = [pretty_midi.ControlChange(k, v, 0.0) for k, v in controls.items()]
+        midi.instruments.append(instrument)
+    file = io.BytesIO()
+    midi.write(file)
+    wave = midirenderer.render_wave_from(_soundfont_bytes(soundfont or default_soundfont()), file.getvalue())
+    audio, rate = soundfile.read(io.BytesIO(wave), dtype="float32", always_2d=True)
+    samples = round(seconds * SAMPLE_RATE)
+    return fit_length(resample(audio.T, rate, SAMPLE_RATE), samples)
+
+
+def render_stems(
+    song: Song, seed: int, *, start: float = 0.0, seconds: float | None = None, soundfont: Path | None = None
+) -> dict[str, np.ndarray]:
+    """Every track of one arrangement as its own stem, "bass" first; the balance is that of `render_clip`.
+
+    Returns float32 `(2, samples)` by track name, with one joint gain so that their sum peaks at -1 dBFS or below.
+    """
+    seconds = song.duration - start if seconds is None else seconds
+    plan = arrange(song, seed, start=start, seconds=seconds)
+    stems = {part.name: render_parts([part], seconds, soundfont=soundfont) for part in plan.others}
+    mix = np.sum(list(stems.values()), axis=0)
+    bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont)
+    return {"bass": bass * bass_gain * joint_gain} | {name: stem * joint_gain for name, stem in stems.items()}
+
+
+def render_clip(
+    song: Song,
+    seed: int,
+    *,
+    start: float | None = None,
+    samples: int | None = CLIP_SAMPLES,
+    vary: bool = True,
+    subset: bool = False,
+    soundfont: Path | None = None,
+) -> Clip:
+    """Render one (mix, bass) pair of `samples` (None: the whole song) with its ground truth.
+
+    Deterministic given (song, seed, options). Without `start` the window is the song's own (human pieces) or drawn
+    from the seed. The bass is loudness-matched to the mix whatever its program.
+
+    Raises:
+        BadInputError: the song is shorter than the window, or has nothing to play in it.
+    """
+    seconds = song.duration if samples is None else samples / SAMPLE_RATE
+    if samples is not None and seconds > song.duration:
+        raise BadInputError(f"{song.name}: {song.duration:.1f} s long, too short for a clip of {seconds:.1f} s")
+    if start is None:
+        room = song.duration - seconds
+        start = song.window if song.window else float(song_generator(song, seed + 1_000_003).uniform(0, room))
+    plan = arrange(song, seed, start=start, seconds=seconds, vary=vary, subset=subset)
+    mix = render_parts(plan.others, seconds, soundfont=soundfont)
+    bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont)
+    return Clip(
+        name=f"{song.name}-{seed}",
+        song=song.name,
+        mix=mix * joint_gain,
+        bass=bass * bass_gain * joint_gain,
+        chords=plan.chords,
+        beats=plan.beats,
+        downbeats=plan.downbeats,
+        bass_notes=plan.bass.notes,
+        mix_notes=tuple(note for part in plan.others if not part.is_drum for note in part.notes),
+        tempo=song.tempo,
+        bass_program=plan.bass.program,
+        key=transposed(song.key, plan.transposition),
+    )
+
+
+def transposed(name: str, semitones: int) -> str:
+    """A chord symbol or key moved by semitones: "Em7" up one is "Fm7", "E minor" is "F minor"; "" (unknown) stays ""."""
+    match = re.match(r"([A-G])([#b]*)(.*)", name)
+    if match is None or semitones == 0:
+        return name
+    letter, accidentals, rest = match.groups()
+    pitch = _NOTE_NAMES.index(letter) + accidentals.count("#") - accidentals.count("b") + semitones
+    return _NOTE_NAMES[pitch % 12] + rest
+
+
+def _balance(
+    plan: Arrangement, mix: np.ndarray, seconds: float, soundfont: Path | None
+) -> tuple[float, float, np.ndarray]:
+    bass = render_parts([plan.bass], seconds, soundfont=soundfont)
+    levels = loudness(mix), loudness(bass)
+    bass_gain = 10 ** ((levels[0] + plan.bass_over_mix - levels[1]) / 20) if np.isfinite(levels).all() else 1.0
+    peak = float(np.abs(mix + bass * bass_gain).max())
+    if peak == 0:
+        raise BadInputError("the song is silent in this window; choose another start")
+    return float(np.float32(bass_gain)), float(np.float32(_PEAK / peak)), bass
+
+
+def _parts(song: Song, start: float, seconds: float) -> tuple[Part, list[Part]]:
+    midi = pretty_midi.PrettyMIDI(io.BytesIO(song.midi))
+    bass, others, names = None, [], set()
+    for instrument in midi.instruments:
+        notes = tuple(
+            Note(max(n.start - start, 0.0), min(n.end - start, seconds + _TAIL_SECONDS), n.pitch, n.velocity)
+            for n in instrument.notes
+            if n.end > start + 0.03 and n.start < start + seconds
+        )
+        if instrument.name == "bass":
+            bass = Part("bass", instrument.program, False, notes)
+        elif notes:
+            name = instrument.name or "part"
+            while name in names:
+                name += "'"
+            names.add(name)
+            others.append(Part(name, instrument.program, instrument.is_drum, notes))
+    if bass is None or not bass.notes:
+        raise BadInputError(f"{song.name}: no bass notes in {start:.1f} to {start + seconds:.1f} s")
+    if not others:
+        raise BadInputError(f"{song.name}: nothing but bass in {start:.1f} to {start + seconds:.1f} s")
+    return bass, others
+
+
+def _transposed(part: Part, semitones: int) -> Part:
+    if part.is_drum or semitones == 0:
+        return part
+    return dataclasses.replace(
+        part, notes=tuple(dataclasses.replace(n, pitch=int(np.clip(n.pitch + semitones, 0, 127))) for n in part.notes)
+    )
+
+
+def _moved_chord(chord: Chord, semitones: int, start: float, seconds: float) -> Chord:
+    return dataclasses.replace(
+        chord,
+        start=max(chord.start - start, 0.0),
+        end=min(chord.end - start, seconds),
+        symbol=transposed(chord.symbol, semitones),
+        root=(chord.root + semitones) % 12,
+        pitch_classes=tuple((pitch + semitones) % 12 for pitch in chord.pitch_classes),
+    )
+
+
+def _window(times: Sequence[float], start: float, seconds: float) -> tuple[float, ...]:
+    return tuple(time - start for time in times if 0 <= time - start < seconds)
