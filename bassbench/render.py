@@ -231,7 +231,7 @@ def render_clip(
 
 
 def transposed(name: str, semitones: int) -> str:
-    """A chord symbol or key moved by semitones: "Em7" up one is "Fm7", "E minor" is "F minor"; "" (unknown) stays ""."""
+    """A chord symbol or key moved by semitones: "Em7" up one is "Fm7", "E minor" is "F minor"; "" stays ""."""
     match = re.match(r"([A-G])([#b]*)(.*)", name)
     if match is None or semitones == 0:
         return name

@@ -1,0 +1,32 @@
+# One command each, on a machine with Python >= 3.10 and make: everything is set up in .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check benchmark format clean
+
+demo: $(VENV)/ready  ## Main job: FAD against DDIM steps from the shipped weights, with table and figure.
+	$(BIN)/python -m experiments.ddim_steps --output demo
+
+test: $(VENV)/ready  ## All tests.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready  ## Lint, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/ready  ## Throughput on this machine.
+	$(BIN)/python -m pytest --benchmark-only
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
