@@ -1,0 +1,227 @@
+"""Spectrogram autoencoder (paper, section 2.1): stereo audio to a short sequence of latents and back.
+
+The public surface is two verbs, `encode` and `decode`, for audio of any length in bounded memory.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bassbench.bad_input import BadInputError
+from bassbench.runs import load_tensors, save_tensors
+from reference_model.blocks import Decoder, Encoder
+from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
+from reference_model.linear_path import LinearPath
+from reference_model.phase import griffin_lim, noise_phase, unit
+from reference_model.stft import istft, stft
+
+_CHUNK = 512
+"""Latent frames encoded or decoded at a time (47 s)."""
+_PLANES = 6
+"""What the decoder network gives for each bin: log magnitudes of mid and side, two phasors of two numbers."""
+_LOUDEST = 2.0
+"""Upper bound of decoded log magnitudes (a sine at full scale has 0)."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What the decoder predicts, before any Griffin-Lim.
+
+    `log_magnitude` `(batch, 2, frames, bins)`: log(|S| + floor) of mid and side.  `phasor`, complex of the same shape
+    and of length one: of the mid, and of the side relative to the mid, so that whatever happens to the mid's phase
+    leaves the stereo image where it is.
+    """
+
+    log_magnitude: Tensor
+    phasor: Tensor
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder of one kind of audio; the latents it hands around are standardised per dimension.
+
+    Stereo as mid (L + R) / 2 and side (L - R) / 2.  # Not in the paper: how stereo is represented.
+    """
+
+    feature_mean: Tensor
+    feature_weight: Tensor
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        features = 2 * config.stack * config.network_bins
+        self.linear = LinearPath(config) if config.linear_path else None
+        self.encoder = Encoder(features, config.encoder, config.dims) if config.encoder else None
+        self.decoder = Decoder(config.dims, config.decoder, features * _PLANES // 2, zero_output=config.linear_path)
+        if self.encoder is not None and config.linear_path:
+            output = self.encoder.layers[-1]
+            assert isinstance(output, nn.Conv2d) and output.bias is not None
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+        middle = torch.tensor(config.floor).log() / 2
+        self.register_buffer("feature_mean", middle * torch.ones(2, config.bins))
+        self.register_buffer("latent_mean", torch.zeros(config.dims))
+        self.register_buffer("latent_std", torch.ones(config.dims))
+        self.register_buffer("feature_weight", feature_weight(config), persistent=False)
+
+    # Audio to latents
+
+    def log_magnitude(self, audio: Tensor) -> Tensor:
+        """`(batch, 2, samples)` to log(|S| + floor) of mid and side, `(batch, 2, frames, bins)`."""
+        return (self.spectrum(audio).abs() + self.config.floor).log()
+
+    def spectrum(self, audio: Tensor) -> Tensor:
+        """Complex STFT of mid and side, `(batch, 2, frames, bins)`."""
+        left, right = audio.float().unbind(1)
+        mid_side = torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
+        return stft(mid_side, self.config.window, self.config.hop)
+
+    def features(self, log_magnitude: Tensor) -> Tensor:
+        """Centred, weighted, stacked: `(batch, frames / stack, 2 * stack * network_bins)`."""
+        bins = self.config.network_bins
+        centred = (log_magnitude - self.feature_mean[:, None])[..., :bins] * self.feature_weight[:, None]
+        return self.stacked(centred)
+
+    def stacked(self, planes: Tensor) -> Tensor:
+        """`(batch, planes, frames, bins)` to `(batch, frames / stack, planes * stack * bins)`."""
+        return planes.unflatten(2, (-1, self.config.stack)).transpose(1, 2).flatten(2)
+
+    def unstacked(self, stacked: Tensor, planes: int) -> Tensor:
+        """Inverse of `stacked`."""
+        return stacked.unflatten(2, (planes, self.config.stack, -1)).transpose(1, 2).flatten(2, 3)
+
+    def latent(self, log_magnitude: Tensor) -> Tensor:
+        """`(batch, 2, frames, bins)` to `(batch, latent frames, dims)`, not standardised."""
+        features = self.features(log_magnitude)
+        linear = self.linear.encode(features) if self.linear is not None else 0.0
+        residual = self.encoder(features).float() if self.encoder is not None else 0.0
+        return linear + residual
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor) -> Tensor:
+        """Standardised latents `(batch, dims, ceil(samples / 4096))` of audio `(batch, 2, samples)`.
+
+        Latent frame i is centred on the samples from 4096 i to 4096 (i + 1).  Raises BadInputError for another
+        number of channels or no samples.
+        """
+        if audio.ndim != 3 or audio.shape[1] != 2 or not audio.shape[2]:
+            raise BadInputError(f"audio must be (batch, 2, samples >= 1), got {tuple(audio.shape)}")
+        count = -(-audio.shape[-1] // R_TIME)
+        reach = self._encoder_reach
+        pieces = []
+        for start in range(0, count, _CHUNK):
+            stop = min(start + _CHUNK, count)
+            first, last = max(start - reach, 0), min(stop + reach, count)
+            piece = audio[..., first * R_TIME : last * R_TIME].to(self.feature_mean.device)
+            piece = nn.functional.pad(piece, (0, (last - first) * R_TIME - piece.shape[-1]))
+            pieces.append(self.latent(self.log_magnitude(piece))[:, start - first : stop - first])
+        latent = (torch.cat(pieces, dim=1) - self.latent_mean) / self.latent_std
+        return latent.transpose(1, 2).contiguous()
+
+    # Latents to audio
+
+    def decoded(self, latent: Tensor, noise: Tensor) -> Spectrum:
+        """Spectrum of latents `(batch, latent frames, dims)`, not standardised.
+
+        `noise` holds unit phasors `(..., latent frames, 2, frames per latent, bins)`.
+        """
+        config, bins = self.config, self.config.network_bins
+        planes = self.unstacked(self.decoder(latent).float(), _PLANES)
+        magnitude, phase = planes[:, :2], torch.complex(planes[:, 2::2], planes[:, 3::2])
+        above = config.bins - bins
+        log_magnitude = nn.functional.pad(magnitude, (0, above)) + self.feature_mean[:, None]
+        if self.linear is not None:
+            log_magnitude = log_magnitude + self.unstacked(self.linear.decode(latent), 2)
+        start = noise.transpose(-4, -3).flatten(-3, -2).expand(latent.shape[0], -1, -1, -1)
+        phasor = unit(phase + config.phase_noise * start[..., :bins])
+        if above:
+            phasor = torch.cat([phasor, start[..., bins:]], dim=-1)
+        return Spectrum(log_magnitude, phasor)
+
+    def magnitude(self, log_magnitude: Tensor) -> Tensor:
+        """Inverse of the logarithm of `log_magnitude`, never negative."""
+        return (log_magnitude.clamp(max=_LOUDEST).exp() - self.config.floor).clamp(min=0.0)
+
+    def waveform(self, magnitude: Tensor, phasor: Tensor, *, iterations: int = 0) -> Tensor:
+        """Audio `(batch, 2, samples)` of mid and side `(batch, 2, frames, bins)`, after Griffin-Lim on the mid."""
+        window, hop = self.config.window, self.config.hop
+        mid = griffin_lim(magnitude[:, 0], phasor[:, 0], window, hop, iterations)
+        mid_side = istft(magnitude * torch.stack([mid, mid * phasor[:, 1]], dim=1), window, hop)
+        return torch.stack([mid_side[:, 0] + mid_side[:, 1], mid_side[:, 0] - mid_side[:, 1]], dim=1)
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None) -> Tensor:
+        """Audio `(batch, 2, samples)` of standardised latents `(batch, dims, frames)`.
+
+        `samples` defaults to all 4096 of every frame; `iterations` of Griffin-Lim to the configuration's.  Raises
+        BadInputError for latents of another size.
+        """
+        config = self.config
+        if latent.ndim != 3 or latent.shape[1] != config.dims or not latent.shape[2]:
+            raise BadInputError(f"latents must be (batch, {config.dims}, frames >= 1), got {tuple(latent.shape)}")
+        iterations = config.griffin_lim if iterations is None else iterations
+        count = latent.shape[2]
+        if samples is not None and not 0 < samples <= count * R_TIME:
+            raise BadInputError(f"{count} latent frames decode to at most {count * R_TIME} samples, not {samples}")
+        frames = latent.to(self.latent_std).transpose(1, 2) * self.latent_std + self.latent_mean
+        overlap = config.window // config.hop
+        reach = self.decoder.reach + -(-overlap * (iterations + 1) // config.frames_per_latent)
+        pieces = []
+        for start in range(0, count, _CHUNK):
+            stop = min(start + _CHUNK, count)
+            first, last = max(start - reach, 0), min(stop + reach, count)
+            noise = noise_phase(first, last - first, (2, config.frames_per_latent, config.bins), frames.device)
+            spectrum = self.decoded(frames[:, first:last], noise)
+            magnitude = self.magnitude(spectrum.log_magnitude)
+            audio = self.waveform(magnitude, spectrum.phasor, iterations=iterations)
+            pieces.append(audio[..., (start - first) * R_TIME : (stop - first) * R_TIME])
+        return torch.cat(pieces, dim=-1)[..., :samples]
+
+    @property
+    def _encoder_reach(self) -> int:
+        """Latent frames on either side that a latent can depend on, the STFT's window included."""
+        network = self.encoder.reach if self.encoder is not None else 0
+        frames = network * self.config.stack + self.config.window // self.config.hop
+        return -(-frames // self.config.frames_per_latent)
+
+    # Weights on disk
+
+    def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the weights, whole or not at all, with the configuration in the header.
+
+        Matrices in `dtype`; statistics (means, deviations, gains, biases) stay float32.  Raises BadInputError if the
+        file cannot be written.
+        """
+        tensors = {
+            name: tensor.to(dtype if tensor.ndim > 1 and name != "feature_mean" else torch.float32)
+            for name, tensor in self.state_dict().items()
+        }
+        save_tensors(path, tensors, {"kind": "autoencoder", "config": self.config.to_dict()})
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: torch.device | str = "cpu") -> "Autoencoder":
+        """Read what `save_pretrained` wrote, frozen and in evaluation mode.
+
+        Raises BadInputError if the file is missing, damaged, or holds something else.
+        """
+        tensors, metadata = load_tensors(path)
+        if metadata.get("kind") != "autoencoder":
+            found = metadata.get("kind", "unknown")
+            raise BadInputError(f"{path}: holds weights of kind {found!r}; expected an autoencoder's")
+        model = cls(AutoencoderConfig.from_dict(metadata.get("config", {})))
+        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        return model.to(device).eval().requires_grad_(False)
+
+
+def feature_weight(config: AutoencoderConfig) -> Tensor:
+    """Weight of each feature, `(2, network_bins)`: bass range first, side below mid."""
+    frequency = torch.arange(config.network_bins) * (SAMPLE_RATE / config.window)
+    corner = config.weight_corner_hz
+    weight = 1 / (1 + frequency / corner) if corner else torch.ones_like(frequency)
+    return torch.stack([weight, config.side_weight * weight])

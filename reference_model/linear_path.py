@@ -1,0 +1,110 @@
+"""The linear path: latents as a PCA of frequency-weighted log magnitudes, read back by least squares.
+
+Not in the paper.  From random weights a spectrogram autoencoder needs days to hold a bass's pitch; the PCA holds it
+at once, and the networks improve on it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse.linalg
+import torch
+from torch import Tensor, nn
+
+from reference_model.config import AutoencoderConfig
+
+if TYPE_CHECKING:
+    from reference_model.autoencoder import Autoencoder
+
+
+class LinearPath(nn.Module):
+    """Fixed matrices between stacked features and latents of unit deviation."""
+
+    components: Tensor
+    score_std: Tensor
+    readout: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        frames = 2 * config.stack
+        self.register_buffer("components", torch.zeros(config.dims, frames * config.network_bins))
+        self.register_buffer("score_std", torch.ones(config.dims))
+        self.register_buffer("readout", torch.zeros(config.dims, frames * config.bins))
+
+    def encode(self, stacked: Tensor) -> Tensor:
+        """`(..., 2 * stack * network_bins)` centred, weighted features to `(..., dims)` scores of deviation 1."""
+        return stacked.float() @ self.components.T / self.score_std
+
+    def decode(self, scores: Tensor) -> Tensor:
+        """`(..., dims)` to `(..., 2 * stack * bins)` deviations from the mean log magnitude."""
+        return scores.float() @ self.readout
+
+
+def principal_components(batches: Iterable[Tensor], dims: int) -> tuple[Tensor, Tensor]:
+    """The `dims` leading directions `(dims, features)` and their deviations, of batches `(frames, features)`.
+
+    The features must be centred already.  Streaming: memory does not grow with the number of batches.
+    """
+    count, scatter = 0, None
+    for batch in batches:
+        batch = batch.float()
+        scatter = batch.T @ batch if scatter is None else scatter.addmm_(batch.T, batch)
+        count += len(batch)
+    if scatter is None or count <= dims:
+        raise ValueError(f"principal components need more than {dims} frames, got {count}")
+    covariance = scatter.div_(count).cpu().numpy()
+    start = np.random.default_rng(0).standard_normal(len(covariance)).astype(covariance.dtype)
+    variances, vectors = scipy.sparse.linalg.eigsh(covariance, k=dims, v0=start)
+    order = np.argsort(-variances)
+    vectors = vectors[:, order]
+    signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(dims)])
+    components = torch.from_numpy(np.ascontiguousarray((vectors * signs).T)).float()
+    deviations = torch.from_numpy(np.sqrt(np.maximum(variances[order], 1e-12)).copy()).float()
+    return components, deviations
+
+
+def least_squares(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Matrix `(dims, targets)` that best reads centred targets from centred scores, over batches of pairs."""
+    gram, cross = None, None
+    for scores, targets in pairs:
+        scores, targets = scores.float(), targets.float()
+        gram = scores.T @ scores if gram is None else gram + scores.T @ scores
+        cross = scores.T @ targets if cross is None else cross.addmm_(scores.T, targets)
+    if gram is None or cross is None:
+        raise ValueError("least squares needs at least one batch")
+    ridge = 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
+    return torch.linalg.solve(gram + ridge, cross)
+
+
+def fit_linear_path(model: "Autoencoder", audio: Callable[[], Iterator[Tensor]]) -> None:
+    """Fit mean, components and readout of an autoencoder in place, in three passes over the same audio.
+
+    `audio()` starts a new pass and yields `(batch, 2, samples)`.  Afterwards the linear path's latents have mean 0
+    and deviation 1 on that audio.
+    """
+    linear = model.linear
+    if linear is None:
+        raise ValueError("this configuration has no linear path to fit")
+    with torch.no_grad():
+        count, total = 0, torch.zeros_like(model.feature_mean)
+        for batch in audio():
+            log_magnitude = model.log_magnitude(batch)
+            total += log_magnitude.sum((0, 2))
+            count += log_magnitude.shape[0] * log_magnitude.shape[2]
+        model.feature_mean.copy_(total / max(count, 1))
+        features = (model.features(model.log_magnitude(batch)).flatten(0, 1) for batch in audio())
+        components, deviations = principal_components(features, model.config.dims)
+        linear.components.copy_(components)
+        linear.score_std.copy_(deviations)
+        linear.readout.copy_(least_squares(_scores_and_targets(model, linear, audio())))
+
+
+def _scores_and_targets(
+    model: "Autoencoder", linear: LinearPath, batches: Iterator[Tensor]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for batch in batches:
+        log_magnitude = model.log_magnitude(batch)
+        scores = linear.encode(model.features(log_magnitude))
+        targets = model.stacked(log_magnitude - model.feature_mean[:, None])
+        yield scores.flatten(0, 1), targets.flatten(0, 1)

@@ -1,0 +1,209 @@
+"""Autoencoder: alignment, exact chunking, the linear path, weights on disk, sizes of the presets."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+import reference_model.autoencoder
+from bassbench.bad_input import BadInputError
+from reference_model.autoencoder import Autoencoder
+from reference_model.config import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
+from reference_model.linear_path import fit_linear_path, least_squares, principal_components
+from reference_model.stft import istft, stft
+
+TINY = AUTOENCODERS["tiny"]["bass"]
+TINY_PAPER = dataclasses.replace(
+    AUTOENCODERS["paper"]["bass"],
+    dims=4,
+    encoder=(Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1)),
+    decoder=(Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1)),
+)
+LAYOUTS = {"linear path": TINY, "paper's layout": TINY_PAPER}
+
+
+def notes(batch: int, frames: int, seed: int = 0) -> torch.Tensor:
+    """Decaying harmonic notes, one every two latent frames, panned a little."""
+    generator = torch.Generator().manual_seed(seed)
+    time = torch.arange(2 * R_TIME) / 44_100
+    pieces = []
+    for _ in range(batch * (frames // 2)):
+        f0 = 55 * 2 ** (torch.randint(0, 24, (), generator=generator) / 12)
+        tone = sum(torch.sin(2 * math.pi * k * f0 * time) / k for k in range(1, 6))
+        left = 0.2 * tone * torch.exp(-6 * time)
+        pieces.append(torch.stack([left, 0.8 * left]))
+    audio = torch.cat(pieces, dim=-1).roll(int(torch.randint(0, R_TIME, (), generator=generator)), dims=-1)
+    return audio.unflatten(-1, (batch, -1)).transpose(0, 1).contiguous()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Autoencoder:
+    torch.manual_seed(0)
+    model = Autoencoder(TINY)
+    fit_linear_path(model, lambda: (notes(2, 64, seed) for seed in range(8)))
+    return model.eval()
+
+
+def perturbed(config: AutoencoderConfig) -> Autoencoder:
+    """Random weights everywhere, outputs and linear path included."""
+    torch.manual_seed(1)
+    model = Autoencoder(config)
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.ndim > 1:
+            tensor.data += 0.02 * torch.randn_like(tensor)
+    return model.eval().requires_grad_(False)
+
+
+def test_istft_inverts_stft_sample_for_sample() -> None:
+    audio = torch.randn(2, 2, 8192)
+    assert torch.allclose(istft(stft(audio, 1024, 256), 1024, 256), audio, atol=1e-5)
+
+
+def test_stft_gives_a_full_scale_sine_magnitude_one_in_the_frame_centred_on_it() -> None:
+    sine = torch.cos(2 * math.pi * 32 * torch.arange(8192) / 1024)
+    spectrum = stft(sine, 1024, 256).abs()
+    assert spectrum.shape == (32, 513)
+    assert spectrum[16, 32] == pytest.approx(1.0, abs=1e-3)
+    click = torch.zeros(8192)
+    click[10 * 256 + 128] = 1.0
+    assert stft(click, 1024, 256).abs().sum(-1).argmax() == 10
+
+
+@pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)
+def test_shapes_and_lengths(config: AutoencoderConfig) -> None:
+    model = perturbed(config)
+    for samples in (1, R_TIME, R_TIME + 1, 5 * R_TIME - 7):
+        latent = model.encode(torch.randn(3, 2, samples))
+        assert latent.shape == (3, config.dims, -(-samples // R_TIME))
+        audio = model.decode(latent, samples)
+        assert audio.shape == (3, 2, samples) and audio.isfinite().all()
+    assert model.decode(latent).shape == (3, 2, 5 * R_TIME)
+
+
+@pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("iterations", [0, 2])
+def test_chunks_equal_the_whole(config: AutoencoderConfig, iterations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = perturbed(config)
+    audio = 0.1 * torch.randn(1, 2, 70 * R_TIME - 100)
+    latent = model.encode(audio)
+    whole = model.decode(latent, audio.shape[-1], iterations=iterations)
+    monkeypatch.setattr(reference_model.autoencoder, "_CHUNK", 16)
+    assert torch.allclose(model.encode(audio), latent, atol=1e-4)
+    assert torch.allclose(model.decode(latent, audio.shape[-1], iterations=iterations), whole, atol=1e-4)
+
+
+def test_a_click_lights_up_the_latent_frame_that_contains_it(fitted: Autoencoder) -> None:
+    audio = torch.zeros(1, 2, 16 * R_TIME)
+    quiet = fitted.encode(audio)
+    audio[..., 5 * R_TIME + R_TIME // 2] = 1.0
+    assert (fitted.encode(audio) - quiet).abs().sum(1).argmax() == 5
+
+
+def test_fitted_latents_are_standardised_and_uncorrelated(fitted: Autoencoder) -> None:
+    latent = torch.cat([fitted.encode(notes(2, 64, seed)) for seed in range(8)])
+    latent = latent.transpose(0, 1).flatten(1)
+    assert torch.allclose(latent.mean(1), torch.zeros(TINY.dims), atol=0.3)
+    assert torch.allclose(torch.cov(latent, correction=0), torch.eye(TINY.dims), atol=0.1)
+
+
+def test_linear_path_brings_the_notes_back(fitted: Autoencoder) -> None:
+    audio = notes(1, 32, seed=9)
+    target = fitted.log_magnitude(audio)[..., : TINY.network_bins]
+    decoded = fitted.log_magnitude(fitted.decode(fitted.encode(audio), iterations=16))[..., : TINY.network_bins]
+    mean_only = fitted.feature_mean[:, None, : TINY.network_bins]
+    assert (decoded - target).abs().mean() < 0.6 * (mean_only - target).abs().mean()
+    level = 20 * math.log10(fitted.decode(fitted.encode(audio)).std() / audio.std())
+    assert abs(level) < 3
+
+
+def test_principal_components_match_a_full_decomposition() -> None:
+    torch.manual_seed(0)
+    data = torch.randn(400, 12) * torch.arange(1, 13)
+    components, deviations = principal_components(data.split(50), 3)
+    variances, vectors = torch.linalg.eigh(data.T @ data / len(data))
+    assert torch.allclose(deviations, variances.flip(0)[:3].sqrt(), rtol=1e-4)
+    assert torch.allclose((components @ vectors.flip(1)[:, :3]).abs(), torch.eye(3), atol=1e-3)
+
+
+def test_least_squares_finds_a_linear_map() -> None:
+    scores, matrix = torch.randn(64, 3), torch.randn(3, 5)
+    pairs = [(piece, piece @ matrix) for piece in scores.split(16)]
+    assert torch.allclose(least_squares(pairs), matrix, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_gradient_reaches_every_parameter(config: AutoencoderConfig) -> None:
+    model = perturbed(config).train().requires_grad_(True)
+    latent = model.latent(model.log_magnitude(0.1 * torch.randn(2, 2, 8 * R_TIME)))
+    noise = torch.polar(torch.ones(8, 2, config.frames_per_latent, config.bins), torch.tensor(1.0))
+    spectrum = model.decoded(latent, noise)
+    audio = model.waveform(model.magnitude(spectrum.log_magnitude), spectrum.phasor)
+    (audio.square().sum() + spectrum.log_magnitude.square().sum()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_weights_come_back_from_disk(fitted: Autoencoder, tmp_path) -> None:
+    path = tmp_path / "bass.safetensors"
+    fitted.save_pretrained(path)
+    loaded = Autoencoder.from_pretrained(path)
+    audio = notes(1, 16)
+    assert loaded.config == fitted.config
+    assert torch.allclose(loaded.encode(audio), fitted.encode(audio), atol=0.02)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bad_weights_are_named(fitted: Autoencoder, tmp_path) -> None:
+    path = tmp_path / "bass.safetensors"
+    with pytest.raises(BadInputError, match=r"bass\.safetensors"):
+        Autoencoder.from_pretrained(path)
+    fitted.save_pretrained(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadInputError, match=r"bass\.safetensors"):
+        Autoencoder.from_pretrained(path)
+    other = Autoencoder(dataclasses.replace(TINY, dims=9))
+    other.config = TINY
+    other.save_pretrained(path)
+    with pytest.raises(BadInputError, match="do not fit"):
+        Autoencoder.from_pretrained(path)
+
+
+def test_bad_shapes_are_refused(fitted: Autoencoder) -> None:
+    for shape in [(2, 100), (1, 1, 100), (1, 2, 0)]:
+        with pytest.raises(BadInputError):
+            fitted.encode(torch.zeros(shape))
+    for shape in [(8, 4), (1, 9, 4), (1, 8, 0)]:
+        with pytest.raises(BadInputError):
+            fitted.decode(torch.zeros(shape))
+    with pytest.raises(BadInputError):
+        fitted.decode(torch.zeros(1, 8, 2), 3 * R_TIME)
+
+
+def test_batch_does_not_matter(fitted: Autoencoder) -> None:
+    audio = notes(3, 16)
+    latent = fitted.encode(audio)
+    assert torch.allclose(fitted.encode(audio[1:2]), latent[1:2], atol=1e-4)
+    assert torch.allclose(fitted.decode(latent[1:2]), fitted.decode(latent)[1:2], atol=1e-4)
+
+
+@pytest.mark.parametrize("which", ["mix", "bass"])
+def test_paper_preset_has_the_papers_sizes(which: str) -> None:
+    config = AUTOENCODERS["paper"][which]
+    with torch.device("meta"):
+        model = Autoencoder(config)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert parameters == pytest.approx(37e6, rel=0.03)
+    assert (config.window, config.hop, config.dims) == (1024, 256, {"mix": 64, "bass": 32}[which])
+    assert config.linear_path is False
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+@pytest.mark.parametrize("which", ["mix", "bass"])
+def test_presets_survive_json(name: str, which: str) -> None:
+    import json
+
+    config = AUTOENCODERS[name][which]
+    assert AutoencoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(BadInputError):
+        AutoencoderConfig.from_dict({**config.to_dict(), "colour": 1})
