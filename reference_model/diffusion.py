@@ -1,0 +1,71 @@
+"""Diffusion on latents (paper, section 2.2): cosine schedule, v-objective, and what a denoiser is.
+
+A level t lies in [0, 1]: 0 is the clean latent, 1 is noise. z_t = alpha_t c + beta_t eps.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""(noisy latent `(batch, dims, frames)`, level `(batch,)`) -> estimate of the clean latent, of the same shape."""
+
+VPredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(noisy latent, level, mix latent) -> v; `reference_model.unet.UNet` is one."""
+
+
+def schedule(level: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha = cos(pi t / 2) and beta = sin(pi t / 2) of levels `(batch,)`, each `(batch, 1, 1)`."""
+    angle = (math.pi / 2) * level[:, None, None]
+    return angle.cos(), angle.sin()
+
+
+def noised(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """z_t = alpha_t c + beta_t eps."""
+    alpha, beta = schedule(level)
+    return alpha * clean + beta * noise
+
+
+def v_target(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """v = alpha_t eps - beta_t c (Salimans and Ho, 2022)."""
+    alpha, beta = schedule(level)
+    return alpha * noise - beta * clean
+
+
+def clean_from_v(noisy: Tensor, v: Tensor, level: Tensor) -> Tensor:
+    """c = alpha_t z_t - beta_t v."""
+    alpha, beta = schedule(level)
+    return alpha * noisy - beta * v
+
+
+def denoiser(unet: VPredictor, mix: Tensor) -> Denoiser:
+    """The conditional denoiser for mix latents `(batch, mix_dims, frames)`; zeros make it unconditional."""
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        return clean_from_v(noisy, unet(noisy, level, mix), level)
+
+    return estimate
+
+
+def denoiser_pair(unet: VPredictor, mix: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The conditional and the unconditional estimate from one pass over a doubled batch."""
+    doubled = denoiser(unet, torch.cat([mix, torch.zeros_like(mix)]))
+
+    def estimates(noisy: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        conditional, unconditional = doubled(torch.cat([noisy, noisy]), torch.cat([level, level])).chunk(2)
+        return conditional, unconditional
+
+    return estimates
+
+
+def without_mix(mix: Tensor, dropped: Tensor) -> Tensor:
+    """Mix latents with those of the examples marked in `dropped` `(batch,)` set to zero (15 % in training)."""
+    return mix * ~dropped[:, None, None]
+
+
+def v_loss(unet: VPredictor, clean: Tensor, mix: Tensor, *, noise: Tensor, level: Tensor) -> Tensor:
+    """Mean squared error of v for each example, `(batch,)`; a function of its arguments alone."""
+    v = unet(noised(clean, noise, level), level, mix)
+    return (v - v_target(clean, noise, level)).square().mean(dim=(1, 2))

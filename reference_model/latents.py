@@ -1,0 +1,168 @@
+"""Pairs of mix and bass latents: every clip is encoded once, kept in the user's cache, and cropped in training."""
+
+import functools
+import hashlib
+import io
+import json
+import multiprocessing
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from bassbench.bad_input import BadInputError
+from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.files import atomic_path, cache_folder, content_hash
+from reference_model.autoencoder import Autoencoder
+
+Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""(mix, bass) `(2, samples)` -> their latents `(mix_dims, frames)` and `(bass_dims, frames)`."""
+
+
+@dataclass(frozen=True)
+class LatentPairs:
+    """Encoded clips on disk, all at least `frames` long: what the diffusion trainer draws from."""
+
+    paths: tuple[Path, ...]
+    frames: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mix `(mix_dims, clip frames)` and bass `(bass_dims, clip frames)`, float16."""
+        return _read(self.paths[index])
+
+    def batch(self, generator: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """Mix `(size, mix_dims, frames)` and bass `(size, bass_dims, frames)`: random clips, random crops."""
+        mixes, basses = [], []
+        for index in generator.integers(len(self), size=size):
+            mix, bass = self[index]
+            start = generator.integers(bass.shape[1] - self.frames + 1)
+            mixes.append(mix[:, start : start + self.frames])
+            basses.append(bass[:, start : start + self.frames])
+        return torch.from_numpy(np.stack(mixes)).float(), torch.from_numpy(np.stack(basses)).float()
+
+
+def latent_pairs(
+    keys: Sequence[str],
+    audio: Callable[[Sequence[int]], Iterable[tuple[np.ndarray, np.ndarray]]],
+    encode: Encode,
+    folder: Path,
+    *,
+    frames: int = 256,
+    progress: str = "",
+) -> LatentPairs:
+    """Encode the clips that `folder` does not hold yet, and give the pairs of all that are long enough.
+
+    `audio(indices)` yields (mix, bass) of those clips in that order; it is asked for the missing ones only. A damaged
+    file counts as missing.
+
+    Raises:
+        BadInputError: no clip has `frames` latent frames.
+    """
+    paths = [folder / f"{key}.npz" for key in keys]
+    lengths = [_length(path) for path in tqdm(paths, f"{progress}: checking", disable=not progress, leave=False)]
+    missing = [index for index, length in enumerate(lengths) if length is None]
+    bar = tqdm(audio(missing), f"{progress}: encoding", len(missing), disable=not (progress and missing))
+    for index, (mix, bass) in zip(missing, bar, strict=True):
+        mix_latent, bass_latent = encode(mix, bass)
+        with atomic_path(paths[index]) as temporary:
+            np.savez(temporary, mix=mix_latent.astype(np.float16), bass=bass_latent.astype(np.float16))
+        lengths[index] = bass_latent.shape[1]
+    long_enough = [path for path, length in zip(paths, lengths, strict=True) if length and length >= frames]
+    if not long_enough:
+        raise BadInputError(f"none of {len(keys)} clips has {frames} latent frames; use longer clips or fewer frames")
+    return LatentPairs(tuple(long_enough), frames)
+
+
+@functools.lru_cache(maxsize=8192)
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(io.BytesIO(path.read_bytes())) as file:  # the zip format's checksums are verified here
+        return file["mix"], file["bass"]
+
+
+def _length(path: Path) -> int | None:
+    try:
+        return _read(path)[1].shape[1]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+# Songs of the bank through a pair of autoencoders
+
+
+@torch.no_grad()
+def encode_pair(
+    mix_autoencoder: Autoencoder, bass_autoencoder: Autoencoder, mix: np.ndarray, bass: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised latents `(dims, frames)` of one mix and one bass `(2, samples)`."""
+    both = zip((mix_autoencoder, bass_autoencoder), (mix, bass), strict=True)
+    mix_latent, bass_latent = (coder.encode(torch.from_numpy(audio)[None])[0].cpu().numpy() for coder, audio in both)
+    return mix_latent, bass_latent
+
+
+def encoder_hash(autoencoder: Autoencoder) -> str:
+    """Content hash of all that `encode` depends on; training the decoder further does not change it.
+
+    Of the weights as float16, so that a model and the same model read back from its file agree.
+    """
+    digest = hashlib.sha256()
+    config = autoencoder.config.to_dict()
+    kept = {name: value for name, value in config.items() if name not in ("decoder", "phase_noise", "griffin_lim")}
+    digest.update(json.dumps(kept, sort_keys=True).encode())
+    for name, tensor in sorted(autoencoder.state_dict().items()):
+        if not name.startswith(("decoder.", "linear.readout")):
+            digest.update(name.encode() + tensor.half().cpu().numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def song_latents(
+    split: str,
+    mix_autoencoder: Autoencoder,
+    bass_autoencoder: Autoencoder,
+    *,
+    songs: int | None = None,
+    variants: int = 1,
+    frames: int = 256,
+    processes: int = 1,
+    progress: bool = True,
+) -> LatentPairs:
+    """Latents of whole songs of a split with random subsets of the other parts, `variants` renderings of each.
+
+    Raises:
+        BadInputError: an unknown split, more songs asked for than it has, or all too short.
+    """
+    requests = [
+        request
+        for seed in range(variants)
+        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True)
+    ]
+
+    def audio(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        chosen = [requests[index] for index in indices]
+        if processes <= 1 or not chosen:
+            yield from map(_render, chosen)
+            return
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            yield from pool.imap(_render, chosen)
+
+    return latent_pairs(
+        [request.key for request in requests],
+        audio,
+        functools.partial(encode_pair, mix_autoencoder, bass_autoencoder),
+        cache_folder("latents", content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))),
+        frames=frames,
+        progress=f"{split} latents" if progress else "",
+    )
+
+
+def _render(request: ClipRequest) -> tuple[np.ndarray, np.ndarray]:
+    kept = (cache_folder("clips") / f"{request.key}.json").exists()
+    clip = cached_clip(request) if kept else request.render()
+    return clip.mix, clip.bass

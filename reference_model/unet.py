@@ -1,0 +1,213 @@
+"""Conditional U-Net over latents (paper, section 2.2): it sees the noisy bass and the mix, and predicts v."""
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bassbench.bad_input import BadInputError
+from bassbench.runs import load_tensors, save_tensors
+from reference_model.blocks import Upsample, convolution
+from reference_model.positional_bias import Attention
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Everything that determines a U-Net's tensors; it travels in the header of its weights.
+
+    `widths` are the channels at each resolution, each half as fine as the one before; `attention` is the number of
+    the coarsest resolutions that attend.
+    """
+
+    widths: tuple[int, ...]
+    attention: int
+    blocks: int = 2
+    """Residual blocks at each resolution on the way down; as many on the way up."""
+    heads: int = 4
+    level_dims: int = 32
+    """Channels of the sinusoidal embedding of the noise level."""
+    dropout: float = 0.0
+    mix_dims: int = 64
+    bass_dims: int = 32
+
+    def __post_init__(self) -> None:
+        if not self.widths or not 0 <= self.attention <= len(self.widths) or self.blocks < 1:
+            raise ValueError(f"a U-Net needs widths, blocks, and attention at no more than all resolutions: {self}")
+        if self.level_dims % 2 or any(width % self.heads for width in self.widths[-self.attention or None :]):
+            raise ValueError(f"level_dims must be even and the attending widths divide by the heads: {self}")
+
+    @property
+    def stride(self) -> int:
+        """Frames at the finest resolution in one frame of the coarsest."""
+        return 2 ** (len(self.widths) - 1)
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "UNetConfig":
+        """Inverse of `to_dict`; raises BadInputError for anything else."""
+        try:
+            return cls(**{**values, "widths": tuple(values["widths"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInputError(f"this is not a U-Net's configuration: {error}") from error
+
+
+# Not in the paper: widths, blocks and heads; "paper" has its 42 M parameters.
+UNETS: dict[str, UNetConfig] = {
+    "tiny": UNetConfig(widths=(16, 24), attention=1, blocks=1, heads=2, level_dims=8, mix_dims=16, bass_dims=8),
+    "small": UNetConfig(widths=(128, 160, 192, 224), attention=2, dropout=0.1),
+    "paper": UNetConfig(widths=(256, 352, 448, 448), attention=2, blocks=3, heads=8, level_dims=128),
+}
+
+
+def level_embedding(level: Tensor, dims: int) -> Tensor:
+    """Sinusoidal embedding `(batch, dims)` of noise levels `(batch,)` in [0, 1].
+
+    Not in the paper: the frequencies, from a quarter period to 64 periods over the range of levels.
+    """
+    frequency = torch.logspace(math.log2(0.25), math.log2(64), dims // 2, base=2, device=level.device)
+    angle = 2 * math.pi * level.float()[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over each frame's channels: no statistics across time, so that any length is treated alike.
+
+    The statistics are float32 inside the kernel also when autocast hands it bfloat16 features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, image: Tensor) -> Tensor:
+        last = image.permute(0, 2, 3, 1)
+        with torch.autocast(image.device.type, enabled=False):
+            gain, shift = self.gain.to(last.dtype), self.shift.to(last.dtype)
+            return F.layer_norm(last, gain.shape, gain, shift, eps=1e-6).permute(0, 3, 1, 2)
+
+
+class LevelBlock(nn.Module):
+    """Residual block whose input has the level's embedding concatenated to its feature maps.
+
+    Not in the paper: norm and activation; the norm comes before the concatenation, so that the embedding keeps its
+    size however large the features grow.
+    """
+
+    def __init__(self, inputs: int, outputs: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(inputs)
+        self.first = convolution(inputs + config.level_dims, outputs)
+        self.second_norm = ChannelNorm(outputs)
+        self.dropout = nn.Dropout2d(config.dropout)  # whole channels: masks are a tenth of the step otherwise
+        self.second = convolution(outputs, outputs)
+        self.skip = convolution(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, image: Tensor, level: Tensor) -> Tensor:
+        """`(batch, inputs, 1, frames)`, `(batch, level_dims)` to `(batch, outputs, 1, frames)`."""
+        hidden = F.silu(self.norm(image))
+        maps = level[:, :, None, None].to(hidden).expand(-1, -1, 1, image.shape[3])
+        hidden = self.first(torch.cat([hidden, maps], dim=1))
+        hidden = self.second(self.dropout(F.silu(self.second_norm(hidden))))
+        return self.skip(image) + hidden
+
+
+class Resolution(nn.Module):
+    """The blocks of one resolution, on the way down or up, each followed by attention where it attends."""
+
+    def __init__(self, inputs: int, width: int, attends: bool, config: UNetConfig) -> None:
+        super().__init__()
+        widths = [inputs, *[width] * config.blocks]
+        pairs = itertools.pairwise(widths)
+        self.blocks = nn.ModuleList(LevelBlock(before, after, config) for before, after in pairs)
+        count = config.blocks if attends else 0
+        self.attention = nn.ModuleList(Attention(width, config.heads, ChannelNorm(width)) for _ in range(count))
+
+    def forward(self, image: Tensor, level: Tensor) -> Tensor:
+        for index, block in enumerate(self.blocks):
+            image = block(image, level)
+            if self.attention:
+                image = self.attention[index](image)
+        return image
+
+
+class UNet(nn.Module):
+    """v-prediction from the noisy bass latent, its noise level and the mix latent (zeros: unconditional)."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        attends = [index >= len(widths) - config.attention for index in range(len(widths))]
+        self.input = convolution(config.bass_dims + config.mix_dims, widths[0])
+        self.down = nn.ModuleList(Resolution(w, w, a, config) for w, a in zip(widths, attends, strict=True))
+        self.coarser = nn.ModuleList(
+            convolution(fine, coarse, 2, stride=2) for fine, coarse in itertools.pairwise(widths)
+        )
+        self.middle = LevelBlock(widths[-1], widths[-1], config)
+        self.up = nn.ModuleList(Resolution(2 * w, w, a, config) for w, a in zip(widths, attends, strict=True))
+        self.finer = nn.ModuleList(Upsample(coarse, fine, 2) for fine, coarse in itertools.pairwise(widths))
+        self.output_norm = ChannelNorm(widths[0])
+        self.output = convolution(widths[0], config.bass_dims)
+        nn.init.zeros_(self.output.weight)
+        assert self.output.bias is not None
+        nn.init.zeros_(self.output.bias)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, noisy: Tensor, level: Tensor, mix: Tensor) -> Tensor:
+        """v `(batch, bass_dims, frames)` from noisy latent of that shape, level `(batch,)`, mix of `mix_dims`.
+
+        Any number of frames: what is missing to a multiple of the stride is padded at the end and cut off again.
+        """
+        frames = noisy.shape[2]
+        image = torch.cat([noisy, mix], dim=1)
+        image = F.pad(image, (0, -frames % self.config.stride), mode="replicate")
+        image = image.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        embedding = level_embedding(level, self.config.level_dims)
+
+        image = self.input(image)
+        skips = []
+        for index, resolution in enumerate(self.down):
+            image = resolution(self.coarser[index - 1](image) if index else image, embedding)
+            skips.append(image)
+        image = self.middle(image, embedding)
+        for index in reversed(range(len(self.up))):
+            image = self.up[index](torch.cat([image, skips[index]], dim=1), embedding)
+            if index:
+                image = self.finer[index - 1](image)
+        v = self.output(F.silu(self.output_norm(image)))
+        return v.squeeze(2)[..., :frames].float()
+
+    def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the weights in `dtype`, whole or not at all, with the configuration in the header.
+
+        Raises BadInputError if the file cannot be written.
+        """
+        tensors = {name: tensor.to(dtype) for name, tensor in self.state_dict().items()}
+        save_tensors(path, tensors, {"kind": "unet", "config": self.config.to_dict()})
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: torch.device | str = "cpu") -> "UNet":
+        """Read what `save_pretrained` wrote, frozen and in evaluation mode.
+
+        Raises BadInputError if the file is missing, damaged, or holds something else.
+        """
+        tensors, metadata = load_tensors(path)
+        if metadata.get("kind") != "unet":
+            raise BadInputError(
+                f"{path}: holds weights of kind {metadata.get('kind', 'unknown')!r}; expected a U-Net's"
+            )
+        model = cls(UNetConfig.from_dict(metadata.get("config", {})))
+        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        return model.to(device).eval().requires_grad_(False)

@@ -1,0 +1,216 @@
+"""The diffusion trainer and its latents: resumes to the same trace, learns, refuses what it cannot continue."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bassbench.bad_input import BadInputError
+from reference_model import latents, train_diffusion
+from reference_model.autoencoder import Autoencoder
+from reference_model.config import AUTOENCODERS
+from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_pairs
+from reference_model.train_diffusion import TrainingConfig, learning_rate, resolved, train, validate
+from reference_model.unet import UNETS, UNet
+
+
+@dataclasses.dataclass(frozen=True)
+class Melodies:
+    """Pairs made up in memory: the bass follows the first dimensions of the mix."""
+
+    frames: int = 16
+    poison_after: int = 10**9
+    drawn: list[int] = dataclasses.field(default_factory=list)
+
+    def batch(self, generator: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        self.drawn.append(size)
+        mix = torch.from_numpy(generator.standard_normal((size, 16, self.frames))).float().cumsum(2) / 3
+        bass = mix[:, :8].clone()
+        if len(self.drawn) > self.poison_after:
+            bass[0, 0, 0] = torch.nan
+        return mix, bass
+
+
+def config(run: Path, **changes: object) -> TrainingConfig:
+    tiny = TrainingConfig(
+        run, preset="tiny", log_every=1, validate_every=10, checkpoint_every=5, warmup=2, device="cpu"
+    )
+    return dataclasses.replace(tiny, **changes)
+
+
+def log(run: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "time"} for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny tensors: a second thread costs more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_resumes_to_the_same_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as dropout:
+        dropout.setitem(UNETS, "tiny", dataclasses.replace(UNETS["tiny"], dropout=0.2))
+        whole = train(config(tmp_path / "whole"), Melodies(), Melodies())
+
+        def kill_at_13(average: UNet, unet: UNet, decay: float, *, step: int) -> None:
+            if step == 13:
+                raise Killed
+            update(average, unet, decay, step=step)
+
+        update = train_diffusion.update_average
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(train_diffusion, "update_average", kill_at_13)
+            train(config(tmp_path / "cut"), Melodies(), Melodies())
+        assert len(log(tmp_path / "cut")) == 13  # 12 steps and a validation; the checkpoint is of step 10
+        with (tmp_path / "cut/log.jsonl").open("a") as file:
+            file.write('{"step": 1')  # a line cut off in the middle
+        resumed = train(config(tmp_path / "cut"), Melodies(), Melodies())
+    assert log(tmp_path / "cut") == log(tmp_path / "whole")
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_training_learns_and_ships_the_averaged_weights(tmp_path: Path) -> None:
+    before = validate(UNet(UNETS["tiny"]).eval(), Melodies())
+    average = train(
+        config(tmp_path, steps=100, batch_size=8, learning_rate=4e-3, ema=0.9, validate_every=100),
+        Melodies(),
+        Melodies(),
+    )
+    after = validate(average, Melodies())
+    assert after["validation_loss"] < 0.9 * before["validation_loss"]
+    assert after["validation_loss"] < 0.95 * after["validation_loss_unconditional"]
+    shipped = UNet.from_pretrained(tmp_path / "unet.safetensors")
+    assert validate(shipped, Melodies())["validation_loss"] == pytest.approx(after["validation_loss"], rel=0.01)
+
+
+def test_validation_is_the_same_every_time() -> None:
+    unet = UNet(UNETS["tiny"]).eval()
+    assert validate(unet, Melodies()) == validate(unet, Melodies())
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    train(config(tmp_path, steps=5), Melodies(), Melodies())
+    before, source = log(tmp_path), Melodies()
+    train(config(tmp_path, steps=5), source, Melodies())
+    assert not source.drawn and log(tmp_path) == before
+
+
+def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
+    train(config(tmp_path, steps=5), Melodies(), Melodies())
+    with pytest.raises(BadInputError, match=r"steps was 5, is 6"):
+        train(config(tmp_path, steps=6), Melodies(), Melodies())
+    train(config(tmp_path, steps=5, log_every=5, threads=1), Melodies(), Melodies())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="not finite any more at step 7"):
+        train(config(tmp_path), Melodies(poison_after=7), Melodies())
+    assert log(tmp_path)[-1]["step"] == 7
+
+
+def test_learning_rate_warms_up_and_ends_at_zero(tmp_path: Path) -> None:
+    settings = resolved(config(tmp_path, steps=100, learning_rate=1.0, warmup=10))
+    rates = [learning_rate(step, settings) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1, rel=0.01) and max(rates) > 0.95 and rates[100] == pytest.approx(0)
+    assert np.argmax(rates) in (9, 10)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": -1}, {"checkpoint_every": 7, "log_every": 2}])
+def test_impossible_settings_are_refused(tmp_path: Path, changes: dict) -> None:
+    with pytest.raises(BadInputError):
+        resolved(config(tmp_path, **changes))
+
+
+# Latents
+
+
+def clip_audio(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for index in indices:
+        audio = np.random.default_rng(index).standard_normal((2, 2, 4096 * (20 + index))).astype(np.float32)
+        yield audio[0], audio[1]
+
+
+def encode(mix: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (mix[:, ::2048].reshape(4, -1), bass[:, ::4096].reshape(2, -1))
+
+
+def test_clips_are_encoded_once_and_damage_is_repaired(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def audio(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        asked.extend(indices)
+        return clip_audio(indices)
+
+    keys = ["a", "b", "c"]
+    pairs = latent_pairs(keys, audio, encode, tmp_path, frames=16)
+    expected = [[array.copy() for array in pairs[index]] for index in range(3)]
+    assert asked == [0, 1, 2] and pairs[2][1].shape == (2, 22)
+    for damage in (lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:200] + b"?" + data[201:]):
+        path = tmp_path / "b.npz"
+        path.write_bytes(damage(path.read_bytes()))
+        asked.clear()
+        latents._read.cache_clear()
+        again = latent_pairs(keys, audio, encode, tmp_path, frames=16)
+        assert asked == [1]
+        for index in range(3):
+            for one, other in zip(expected[index], again[index], strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_crops_are_aligned_and_drawn_from_the_generator(tmp_path: Path) -> None:
+    def ramp(mix: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        time = np.arange(mix.shape[1] // 4096, dtype=np.float32)
+        return np.stack([time, time]), -time[None]
+
+    pairs = latent_pairs(["a", "b", "c"], clip_audio, ramp, tmp_path, frames=16)
+    mix, bass = pairs.batch(np.random.default_rng(3), 40)
+    assert mix.shape == (40, 2, 16) and bass.shape == (40, 1, 16)
+    assert torch.equal(mix[:, :1], -bass) and (mix[:, 0].diff() == 1).all()
+    assert set(mix[:, 0, 0].tolist()) == set(range(7))  # every possible start of the longest clip
+    assert torch.equal(pairs.batch(np.random.default_rng(3), 40)[0], mix)
+
+
+def test_short_clips_are_left_out(tmp_path: Path) -> None:
+    assert len(latent_pairs(["a", "b", "c"], clip_audio, encode, tmp_path, frames=22)) == 1
+    with pytest.raises(BadInputError, match="none of 3 clips has 64"):
+        latent_pairs(["a", "b", "c"], clip_audio, encode, tmp_path, frames=64)
+
+
+def test_the_hash_is_of_the_encoder_alone(tmp_path: Path) -> None:
+    coder = Autoencoder(AUTOENCODERS["tiny"]["bass"])
+    generator = torch.Generator().manual_seed(0)
+    for tensor in coder.state_dict().values():
+        tensor.copy_(torch.randn(tensor.shape, generator=generator).abs() + 0.1)
+    before = encoder_hash(coder)
+    coder.save_pretrained(tmp_path / "coder.safetensors")
+    assert encoder_hash(Autoencoder.from_pretrained(tmp_path / "coder.safetensors")) == before
+    next(coder.decoder.parameters()).data.add_(1)
+    assert encoder_hash(coder) == before
+    coder.latent_mean.add_(1)
+    assert encoder_hash(coder) != before
+
+
+def test_encode_pair_gives_each_stem_to_its_autoencoder() -> None:
+    coders = [Autoencoder(AUTOENCODERS["tiny"][which]) for which in ("mix", "bass")]
+    mix, bass = next(clip_audio([0]))
+    mix_latent, bass_latent = encode_pair(*coders, mix, bass)
+    assert mix_latent.shape == (16, 20) and bass_latent.shape == (8, 20)
+
+
+def test_pairs_know_their_length() -> None:
+    assert len(LatentPairs((Path("a"), Path("b")), 16)) == 2
