@@ -7,6 +7,7 @@ to 39, never two notes at once, E1 to G3); the others are named by their role ("
 """
 
 import json
+import lzma
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,13 +96,14 @@ class Song:
 
 def parse_chord(symbol: str) -> tuple[int, tuple[int, ...]]:
     """Root and pitch classes (0 to 11, root first) of a symbol such as "F#m7b5"; `ValueError` if unknown."""
-    root, length = _LETTERS.get(symbol[:1], -1), 1
-    while root >= 0 and symbol[length : length + 1] in ("#", "b"):
-        root, length = root + (1 if symbol[length] == "#" else -1), length + 1
-    suffix = symbol[length:]
-    if root < 0 or suffix not in QUALITIES:
+    shift, length = 0, 1
+    while symbol[length : length + 1] in ("#", "b"):
+        shift, length = shift + (1 if symbol[length] == "#" else -1), length + 1
+    letter, suffix = symbol[:1], symbol[length:]
+    if letter not in _LETTERS or suffix not in QUALITIES:
         raise ValueError(f"unknown chord {symbol!r}")
-    return root % 12, tuple((root + interval) % 12 for interval in QUALITIES[suffix])
+    root = (_LETTERS[letter] + shift) % 12
+    return root, tuple((root + interval) % 12 for interval in QUALITIES[suffix])
 
 
 def load_songs(split: str) -> list[Song]:
@@ -116,7 +118,7 @@ def load_songs(split: str) -> list[Song]:
         with zipfile.ZipFile(archive) as bank:
             entries = json.loads(bank.read(f"{split}.json"))
             midi = bank.read(f"{split}.midi")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{archive}: cannot be read ({error}); install bassbench again") from error
     songs, position = [], 0
     for entry in entries:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pretty_midi
 
-from bassbench.bass_line import (
+from bassbench.compose.bass_line import (
     BASS_PROGRAMS,
     bass_instrument,
     fit_register,

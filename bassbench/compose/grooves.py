@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pretty_midi
 
-from bassbench.bass_line import BASS_PROGRAMS, monophonic, simultaneous_share
+from bassbench.compose.bass_line import BASS_PROGRAMS, monophonic, simultaneous_share
 
 LIBRARY = Path("/usr/share/mma/lib")
 PROBE_BARS = 16
@@ -65,11 +66,24 @@ def run_mma(text: str, folder: Path) -> Path | None:
     return target
 
 
+def doubling_share(notes: Sequence[Any], bass: Sequence[Any]) -> float:
+    """Share of notes that start with a bass note (within 40 ms) of the same pitch class."""
+    if not notes or not bass:
+        return 0.0
+    starts = np.array([note.start for note in bass])
+    doubled = [
+        any(bass[i].pitch % 12 == note.pitch % 12 for i in np.flatnonzero(np.abs(starts - note.start) < 0.04))
+        for note in notes
+    ]
+    return float(np.mean(doubled))
+
+
 def split_bass(midi: pretty_midi.PrettyMIDI, bar: float) -> tuple[list[pretty_midi.Note], list[pretty_midi.Instrument]]:
     """The bass notes and the other instruments of a composed song; `bar` is a bar's length in seconds.
 
     Bass and walk tracks with a bass program come first; in bars where they rest, a lone low line on another
-    program (piano, tuba) is the bass. What is left of either is dropped, so that the mix holds no second bass.
+    program (piano, tuba) is the bass. Other low lines and doublings of the bass are dropped, so that the mix
+    holds no second bass; what remains of MMA's bass tracks is guitar and horn figures, renamed "riff".
     """
     notes: dict[int, list[pretty_midi.Note]] = {}
     sources: dict[int, tuple[bool, float]] = {}
@@ -85,6 +99,7 @@ def split_bass(midi: pretty_midi.PrettyMIDI, bar: float) -> tuple[list[pretty_mi
         if proper or (median <= 57 and simultaneous_share(track.notes) <= 0.3):
             notes[index], sources[index] = track.notes, (not proper, median)
         elif track.program not in BASS_PROGRAMS and median > 48:
+            track.name = "riff"
             others.append(track)
     chosen: list[pretty_midi.Note] = []
     ranked = sorted(sources, key=lambda index: sources[index])
@@ -93,7 +108,7 @@ def split_bass(midi: pretty_midi.PrettyMIDI, bar: float) -> tuple[list[pretty_mi
         bars = {int((note.start + 0.1) / bar) for note in notes[index]} - taken
         chosen += [note for note in notes[index] if int((note.start + 0.1) / bar) in bars]
         taken |= bars
-    return chosen, others
+    return chosen, [track for track in others if track.is_drum or doubling_share(track.notes, chosen) <= 0.6]
 
 
 def _probe_text(reference: str) -> str:
@@ -165,7 +180,7 @@ def main_grooves(grooves: Sequence[Groove]) -> list[Groove]:
         if groove.kind == "main"
         and groove.simultaneous <= 0.3
         and groove.patterns.get((), 0) <= PROBE_BARS // 8
-        and groove.density >= 0.2
+        and 0.2 <= groove.density <= 4.1
         and groove.others >= 2
     ]
 
@@ -193,3 +208,17 @@ def components(grooves: Sequence[Groove], *, threshold: float = 0.6) -> dict[str
                 low, high = sorted((root(first), root(second)))
                 parent[high] = low
     return {file: root(file) for file in files}
+
+
+def without_twins(grooves: Sequence[Groove], against: Sequence[Groove], threshold: float = 0.6) -> list[Groove]:
+    """Grooves whose set of bass bars matches none of `against` (Jaccard >= threshold, groove by groove).
+
+    Files may differ as wholes and still share a groove; held-out splits go without such grooves.
+    """
+    known = [set(groove.patterns) - {()} for groove in against]
+    kept = []
+    for groove in grooves:
+        bars = set(groove.patterns) - {()}
+        if all(len(bars & other) < threshold * len(bars | other) for other in known):
+            kept.append(groove)
+    return kept
