@@ -1,0 +1,88 @@
+"""DDIM on denoisers with known answers, and noise that belongs to a clip's seed."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference_model.sampler import Denoiser, ddim, noise_for_seeds
+
+
+def gaussian(mean: float, deviation: float) -> Denoiser:
+    """The optimal denoiser of latents from N(mean, deviation^2)."""
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        alpha, beta = ((math.pi / 2 * level[:, None, None]).cos(), (math.pi / 2 * level[:, None, None]).sin())
+        gain = alpha * deviation**2 / (alpha**2 * deviation**2 + beta**2)
+        return mean + gain * (noisy - alpha * mean)
+
+    return estimate
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (2.0, 0.5), (-1.0, 1.5)])
+def test_ddim_moves_noise_onto_the_gaussian(mean: float, deviation: float) -> None:
+    noise = noise_for_seeds([1, 2], 8, 64)
+    many = ddim(gaussian(mean, deviation), noise, 1000)
+    torch.testing.assert_close(many, mean + deviation * noise, atol=0.02, rtol=0.02)
+    errors = [
+        float((ddim(gaussian(mean, deviation), noise, k) - mean - deviation * noise).abs().max()) for k in (2, 32)
+    ]
+    assert deviation == 1.0 or errors[1] < errors[0] / 4
+
+
+def test_one_step_is_the_estimate_from_noise() -> None:
+    noise = noise_for_seeds([5], 3, 4)
+    torch.testing.assert_close(ddim(gaussian(0.7, 0.2), noise, 1), torch.full((1, 3, 4), 0.7), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 64])
+def test_levels_fall_from_one_and_the_denoiser_is_called_once_a_step(steps: int) -> None:
+    levels: list[float] = []
+    done: list[int] = []
+
+    def watch(noisy: Tensor, level: Tensor) -> Tensor:
+        levels.append(float(level[0]))
+        return noisy
+
+    ddim(watch, torch.zeros(2, 1, 1), steps, on_step=done.append)
+    assert levels == pytest.approx([1 - k / steps for k in range(steps)])
+    assert done == list(range(steps))
+
+
+def test_a_denoiser_that_knows_the_answer_is_followed() -> None:
+    answer = torch.randn(2, 4, 5)
+    torch.testing.assert_close(ddim(lambda *_: answer, torch.randn(2, 4, 5), 7), answer)
+
+
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_fresh_noise_keeps_the_distribution(eta: float) -> None:
+    seeds = list(range(64))
+    samples = ddim(gaussian(1.0, 0.5), noise_for_seeds(seeds, 4, 64), 200, eta=eta, seeds=seeds)
+    assert float(samples.mean()) == pytest.approx(1.0, abs=0.02)
+    assert float(samples.std()) == pytest.approx(0.5, abs=0.02)
+    plain = ddim(gaussian(1.0, 0.5), noise_for_seeds(seeds, 4, 64), 200)
+    assert (samples - plain).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_clip_does_not_depend_on_its_batch(eta: float) -> None:
+    seeds = [3, 9, 2**40]
+    together = ddim(gaussian(0.1, 2.0), noise_for_seeds(seeds, 4, 8), 5, eta=eta, seeds=seeds)
+    alone = [ddim(gaussian(0.1, 2.0), noise_for_seeds([s], 4, 8), 5, eta=eta, seeds=[s]) for s in seeds]
+    torch.testing.assert_close(together, torch.cat(alone), atol=0, rtol=0)
+
+
+def test_noise_is_normal_and_differs_between_seeds_and_draws() -> None:
+    noise = noise_for_seeds([0, 1, -1], 32, 256)
+    assert float(noise.mean()) == pytest.approx(0, abs=0.02) and float(noise.std()) == pytest.approx(1, abs=0.02)
+    others = [noise[1], noise[2], noise_for_seeds([0], 32, 256, draw=1)[0]]
+    for other in others:
+        assert float((noise[0] * other).mean()) == pytest.approx(0, abs=0.05)
+    assert torch.equal(noise_for_seeds([1], 32, 256)[0], noise[1])
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"eta": 1.1}, {"eta": 0.5}])
+def test_impossible_options_are_refused(options: dict) -> None:
+    with pytest.raises(ValueError):
+        ddim(gaussian(0, 1), torch.zeros(1, 1, 1), **options)
