@@ -52,6 +52,8 @@ class Autoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.network_dtype: torch.dtype | None = None
+        """Type the convolutions compute in, for training; None: float32."""
         features = 2 * config.stack * config.network_bins
         self.linear = LinearPath(config) if config.linear_path else None
         self.encoder = Encoder(features, config.encoder, config.dims) if config.encoder else None
@@ -97,7 +99,7 @@ class Autoencoder(nn.Module):
         """`(batch, 2, frames, bins)` to `(batch, latent frames, dims)`, not standardised."""
         features = self.features(log_magnitude)
         linear = self.linear.encode(features) if self.linear is not None else 0.0
-        residual = self.encoder(features).float() if self.encoder is not None else 0.0
+        residual = self._run(self.encoder, features) if self.encoder is not None else 0.0
         return linear + residual
 
     @torch.no_grad()
@@ -129,7 +131,7 @@ class Autoencoder(nn.Module):
         `noise` holds unit phasors `(..., latent frames, 2, frames per latent, bins)`.
         """
         config, bins = self.config, self.config.network_bins
-        planes = self.unstacked(self.decoder(latent).float(), _PLANES)
+        planes = self.unstacked(self._run(self.decoder, latent), _PLANES)
         magnitude, phase = planes[:, :2], torch.complex(planes[:, 2::2], planes[:, 3::2])
         above = config.bins - bins
         log_magnitude = nn.functional.pad(magnitude, (0, above)) + self.feature_mean[:, None]
@@ -179,6 +181,11 @@ class Autoencoder(nn.Module):
             audio = self.waveform(magnitude, spectrum.phasor, iterations=iterations)
             pieces.append(audio[..., (start - first) * R_TIME : (stop - first) * R_TIME])
         return torch.cat(pieces, dim=-1)[..., :samples]
+
+    def _run(self, network: nn.Module, sequence: Tensor) -> Tensor:
+        reduced = self.network_dtype is not None
+        with torch.autocast(sequence.device.type, dtype=self.network_dtype, enabled=reduced):
+            return network(sequence).float()
 
     @property
     def _encoder_reach(self) -> int:

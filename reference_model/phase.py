@@ -30,3 +30,34 @@ def griffin_lim(magnitude: Tensor, phasor: Tensor, window: int, hop: int, iterat
     for _ in range(iterations):
         phasor = unit(stft(istft(magnitude * phasor, window, hop), window, hop), eps=1e-20)
     return phasor
+
+
+def phase_losses(phasor: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """How far predicted phasors are from a target spectrum, up to what cannot be known from magnitudes.
+
+    Both complex `(batch, 2, frames, bins)`; `phasor` holds the mid's phase and the side's relative to the mid,
+    `target` mid and side.  Not in the paper.  Each loss is 0 at the target, 1 for random phase:
+
+    - `frequency`: the mid's phase advance from frame to frame (instantaneous frequency),
+    - `delay`: its phase difference from bin to bin (group delay),
+    - `side`: the side's phase relative to the mid's.
+
+    Distances are 1 - cos, which does not mind wrapping, weighted by magnitude, every clip the same.
+    """
+    mid, side = target.unbind(1)
+    relative = side * mid.conj()
+    return {
+        "frequency": _phase_distance(phasor[:, 0, 1:] * phasor[:, 0, :-1].conj(), mid[:, 1:] * mid[:, :-1].conj()),
+        "delay": _phase_distance(
+            phasor[:, 0, :, 1:] * phasor[:, 0, :, :-1].conj(), mid[..., 1:] * mid[..., :-1].conj()
+        ),
+        "side": _phase_distance(phasor[:, 1], relative),
+    }
+
+
+def _phase_distance(predicted: Tensor, product: Tensor) -> Tensor:
+    """Weighted mean of 1 - cos between unit phasors and products of two spectra."""
+    direction = unit(product, eps=1e-20)
+    weight = product.abs().sqrt()
+    distance = 1 - (predicted * direction.conj()).real
+    return ((distance * weight).sum((1, 2)) / (weight.sum((1, 2)) + 1e-2)).mean()
