@@ -24,7 +24,7 @@ class PositionalBias(nn.Module):
 
     def forward(self, length: int) -> Tensor:
         """Bias of every offset i - j from -(length - 1) to length - 1, `(heads, 2 * length - 1)`."""
-        offsets = torch.arange(1 - length, length, device=self.layers[0].weight.device)
+        offsets = torch.arange(1 - length, length, device=next(self.parameters()).device)
         return self.layers(signed_log_distance(offsets)[:, None]).T
 
     @staticmethod

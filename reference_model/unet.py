@@ -160,7 +160,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.output.weight)
         assert self.output.bias is not None
         nn.init.zeros_(self.output.bias)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, noisy: Tensor, level: Tensor, mix: Tensor) -> Tensor:
         """v `(batch, bass_dims, frames)` from noisy latent of that shape, level `(batch,)`, mix of `mix_dims`.
