@@ -15,7 +15,7 @@ from reference_model.blocks import Decoder, Encoder
 from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
 from reference_model.linear_path import LinearPath
 from reference_model.phase import griffin_lim, noise_phase, unit
-from reference_model.stft import istft, stft
+from reference_model.stft import istft, magnitude, stft
 
 _CHUNK = 512
 """Latent frames encoded or decoded at a time (47 s)."""
@@ -27,15 +27,15 @@ _LOUDEST = 2.0
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What the decoder predicts, before any Griffin-Lim.
+    """What the decoder predicts, before any Griffin-Lim; every tensor is `(batch, 2, frames, bins)`.
 
-    `log_magnitude` `(batch, 2, frames, bins)`: log(|S| + floor) of mid and side.  `phasor`, complex of the same shape
-    and of length one: of the mid, and of the side relative to the mid, so that whatever happens to the mid's phase
-    leaves the stereo image where it is.
+    `log_magnitude`: log(|S| + floor) of mid and side.  `cosine` and `sine`: of the mid's phase, and of the side's
+    relative to the mid's, so that whatever happens to the mid's phase leaves the stereo image where it is.
     """
 
     log_magnitude: Tensor
-    phasor: Tensor
+    cosine: Tensor
+    sine: Tensor
 
 
 class Autoencoder(nn.Module):
@@ -73,7 +73,7 @@ class Autoencoder(nn.Module):
 
     def log_magnitude(self, audio: Tensor) -> Tensor:
         """`(batch, 2, samples)` to log(|S| + floor) of mid and side, `(batch, 2, frames, bins)`."""
-        return (self.spectrum(audio).abs() + self.config.floor).log()
+        return (magnitude(self.spectrum(audio)) + self.config.floor).log()
 
     def spectrum(self, audio: Tensor) -> Tensor:
         """Complex STFT of mid and side, `(batch, 2, frames, bins)`."""
@@ -126,33 +126,58 @@ class Autoencoder(nn.Module):
     # Latents to audio
 
     def decoded(self, latent: Tensor, noise: Tensor) -> Spectrum:
-        """Spectrum of latents `(batch, latent frames, dims)`, not standardised.
+        """Spectrum below `top_hz` of latents `(batch, latent frames, dims)`, not standardised.
 
-        `noise` holds unit phasors `(..., latent frames, 2, frames per latent, bins)`.
+        `noise` holds angles `(latent frames, 2, frames per latent, bins)`: see `noise_phase`.
         """
         config, bins = self.config, self.config.network_bins
         planes = self.unstacked(self._run(self.decoder, latent), _PLANES)
-        magnitude, phase = planes[:, :2], torch.complex(planes[:, 2::2], planes[:, 3::2])
-        above = config.bins - bins
-        log_magnitude = nn.functional.pad(magnitude, (0, above)) + self.feature_mean[:, None]
-        if self.linear is not None:
-            log_magnitude = log_magnitude + self.unstacked(self.linear.decode(latent), 2)
-        start = noise.transpose(-4, -3).flatten(-3, -2).expand(latent.shape[0], -1, -1, -1)
-        phasor = unit(phase + config.phase_noise * start[..., :bins])
-        if above:
-            phasor = torch.cat([phasor, start[..., bins:]], dim=-1)
-        return Spectrum(log_magnitude, phasor)
+        residual, cosine, sine = planes.split(2, dim=1)
+        log_magnitude = residual + self._linear_log_magnitude(latent, slice(None, bins))
+        start = noise.transpose(0, 1).flatten(1, 2)[..., :bins]
+        if config.phase_noise:
+            cosine, sine = (cosine + config.phase_noise * start.cos(), sine + config.phase_noise * start.sin())
+        return Spectrum(log_magnitude, *unit(cosine, sine))
+
+    def decoded_above(self, latent: Tensor, noise: Tensor) -> Spectrum:
+        """Spectrum from `top_hz` up: magnitudes of the linear path, the phase all noise."""
+        bins = self.config.network_bins
+        log_magnitude = self._linear_log_magnitude(latent, slice(bins, None))
+        angles = noise.transpose(0, 1).flatten(1, 2)[..., bins:].expand(latent.shape[0], -1, -1, -1)
+        return Spectrum(log_magnitude, angles.cos(), angles.sin())
+
+    def _linear_log_magnitude(self, latent: Tensor, bins: slice) -> Tensor:
+        mean = self.feature_mean[:, None, bins]
+        if self.linear is None:
+            frames = latent.shape[1] * self.config.frames_per_latent
+            return mean.expand(latent.shape[0], -1, frames, -1)
+        return mean + self.unstacked(self.linear.decode(latent, bins), 2)
 
     def magnitude(self, log_magnitude: Tensor) -> Tensor:
         """Inverse of the logarithm of `log_magnitude`, never negative."""
         return (log_magnitude.clamp(max=_LOUDEST).exp() - self.config.floor).clamp(min=0.0)
 
-    def waveform(self, magnitude: Tensor, phasor: Tensor, *, iterations: int = 0) -> Tensor:
-        """Audio `(batch, 2, samples)` of mid and side `(batch, 2, frames, bins)`, after Griffin-Lim on the mid."""
-        window, hop = self.config.window, self.config.hop
-        mid = griffin_lim(magnitude[:, 0], phasor[:, 0], window, hop, iterations)
-        mid_side = istft(magnitude * torch.stack([mid, mid * phasor[:, 1]], dim=1), window, hop)
-        return torch.stack([mid_side[:, 0] + mid_side[:, 1], mid_side[:, 0] - mid_side[:, 1]], dim=1)
+    def complex_spectrum(self, spectrum: Spectrum, *, train_magnitude: bool = True, iterations: int = 0) -> Tensor:
+        """Complex mid and side `(batch, 2, frames, bins)`, after Griffin-Lim on the mid (whole spectra only).
+
+        Without `train_magnitude` the gradient reaches the phase alone.
+        """
+        magnitude = self.magnitude(spectrum.log_magnitude)
+        magnitude = magnitude if train_magnitude else magnitude.detach()
+        (cosine, relative_cosine), (sine, relative_sine) = spectrum.cosine.unbind(1), spectrum.sine.unbind(1)
+        if iterations:
+            phasor = torch.complex(cosine, sine)
+            phasor = griffin_lim(magnitude[:, 0], phasor, self.config.window, self.config.hop, iterations)
+            cosine, sine = phasor.real, phasor.imag
+        side_cosine = cosine * relative_cosine - sine * relative_sine
+        side_sine = sine * relative_cosine + cosine * relative_sine
+        real, imaginary = torch.stack([cosine, side_cosine], 1), torch.stack([sine, side_sine], 1)
+        return torch.complex(magnitude * real, magnitude * imaginary)
+
+    def waveform(self, spectrum: Tensor) -> Tensor:
+        """Left and right `(batch, 2, samples)` of complex mid and side `(batch, 2, frames, bins)`."""
+        mid, side = istft(spectrum, self.config.window, self.config.hop).unbind(1)
+        return torch.stack([mid + side, mid - side], dim=1)
 
     @torch.no_grad()
     def decode(self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None) -> Tensor:
@@ -176,9 +201,10 @@ class Autoencoder(nn.Module):
             stop = min(start + _CHUNK, count)
             first, last = max(start - reach, 0), min(stop + reach, count)
             noise = noise_phase(first, last - first, (2, config.frames_per_latent, config.bins), frames.device)
-            spectrum = self.decoded(frames[:, first:last], noise)
-            magnitude = self.magnitude(spectrum.log_magnitude)
-            audio = self.waveform(magnitude, spectrum.phasor, iterations=iterations)
+            piece = frames[:, first:last]
+            parts = [self.decoded(piece, noise), self.decoded_above(piece, noise)]
+            spectrum = Spectrum(*(torch.cat(both, -1) for both in zip(*map(_fields, parts), strict=True)))
+            audio = self.waveform(self.complex_spectrum(spectrum, iterations=iterations))
             pieces.append(audio[..., (start - first) * R_TIME : (stop - first) * R_TIME])
         return torch.cat(pieces, dim=-1)[..., :samples]
 
@@ -224,6 +250,10 @@ class Autoencoder(nn.Module):
             raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         return model.to(device).eval().requires_grad_(False)
+
+
+def _fields(spectrum: Spectrum) -> tuple[Tensor, Tensor, Tensor]:
+    return spectrum.log_magnitude, spectrum.cosine, spectrum.sine
 
 
 def feature_weight(config: AutoencoderConfig) -> Tensor:

@@ -14,6 +14,7 @@ from reference_model.spectral_loss import (
     reconstruction_loss,
     relative_multi_scale_distance,
 )
+from reference_model.stft import magnitude
 
 PAPER_WEIGHTS = {"reconstruction": 25.0, "mssd": 0.002, "adversarial": 1.0}
 """L = L_adv + 25 L_rec + 0.002 L_mssd."""
@@ -66,7 +67,8 @@ class Objective(nn.Module):
         super().__init__()
         self.autoencoder = autoencoder
         self.names = frozenset(weights)
-        self.register_buffer("bands", mel_bands(autoencoder.config.window), persistent=False)
+        config = autoencoder.config
+        self.register_buffer("bands", mel_bands(config.window)[: config.network_bins], persistent=False)
 
     def forward(
         self, audio: Tensor, latent_noise: Tensor, phase_noise: Tensor, hops: tuple[int, ...]
@@ -76,29 +78,23 @@ class Objective(nn.Module):
         `latent_noise` `(batch, frames, dims)` is added to the latents, `phase_noise` holds angles
         `(frames, 2, frames per latent, bins)`.
         """
-        model, config = self.autoencoder, self.autoencoder.config
+        model, bins = self.autoencoder, self.autoencoder.config.network_bins
         target = model.spectrum(audio)
-        target_log = (target.abs() + config.floor).log()
+        target_log = (magnitude(target) + model.config.floor).log()
         latent = model.latent(target_log)
-        decoded = model.decoded(
-            latent + latent_noise * model.latent_std, torch.polar(torch.ones_like(phase_noise), phase_noise)
-        )
-        magnitude = model.magnitude(decoded.log_magnitude)
-        losses = {}
-        bins = config.network_bins
-        losses["reconstruction"] = reconstruction_loss(
-            decoded.log_magnitude[..., :bins], target_log[..., :bins], model.feature_weight[:, None]
-        )
+        decoded = model.decoded(latent + latent_noise * model.latent_std, phase_noise)
+        low, low_log = target[..., :bins], target_log[..., :bins]
+        losses = {"reconstruction": reconstruction_loss(decoded.log_magnitude, low_log, model.feature_weight[:, None])}
         if "band_level" in self.names:
-            losses["band_level"] = band_level_loss(magnitude, target.abs(), self.bands, floor=config.floor)
+            levels = (model.magnitude(x) for x in (decoded.log_magnitude, low_log))
+            losses["band_level"] = band_level_loss(*levels, self.bands, floor=model.config.floor)
         if self.names & {"frequency", "delay", "side"}:
-            losses |= phase_losses(decoded.phasor[..., :bins], target[..., :bins])
+            losses |= phase_losses(decoded.cosine, decoded.sine, low)
+        spectrum = model.complex_spectrum(decoded, train_magnitude="waveform" not in self.names)
+        # The network has no part in what lies above its bins: there the target stands in.
+        waveform = model.waveform(torch.cat([spectrum, target[..., bins:]], dim=-1))
         if "waveform" in self.names:
-            # The gradient reaches the phase alone: see relative_multi_scale_distance.
-            waveform = model.waveform(magnitude.detach(), decoded.phasor)
             losses["waveform"] = relative_multi_scale_distance(waveform, audio, hops)
-        else:
-            waveform = model.waveform(magnitude, decoded.phasor)
         if "mssd" in self.names:
             losses["mssd"] = multi_scale_spectral_distance(waveform, audio, hops)
         return losses, waveform

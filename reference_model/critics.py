@@ -5,12 +5,12 @@ from torch import Tensor, nn
 
 from reference_model.blocks import FrameNorm, ResidualBlock, convolution, to_image, to_sequence
 from reference_model.spectral_loss import mel_bands
-from reference_model.stft import stft
+from reference_model.stft import magnitude, stft
 
 
 def log_power(audio: Tensor, window: int, hop: int, eps: float = 1e-6) -> Tensor:
     """s~ = log(STFT(w~)^2 + eps) of `(batch, 2, samples)`: `(batch, 2, frames, bins)`."""
-    return (stft(audio, window, hop).abs().square() + eps).log()
+    return (magnitude(stft(audio, window, hop)).square() + eps).log()
 
 
 def critic_loss(real: Tensor, generated: Tensor) -> Tensor:

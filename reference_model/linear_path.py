@@ -27,7 +27,7 @@ class LinearPath(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        frames = 2 * config.stack
+        self.frames = frames = 2 * config.stack
         self.register_buffer("components", torch.zeros(config.dims, frames * config.network_bins))
         self.register_buffer("score_std", torch.ones(config.dims))
         self.register_buffer("readout", torch.zeros(config.dims, frames * config.bins))
@@ -36,9 +36,10 @@ class LinearPath(nn.Module):
         """`(..., 2 * stack * network_bins)` centred, weighted features to `(..., dims)` scores of deviation 1."""
         return stacked.float() @ self.components.T / self.score_std
 
-    def decode(self, scores: Tensor) -> Tensor:
-        """`(..., dims)` to `(..., 2 * stack * bins)` deviations from the mean log magnitude."""
-        return scores.float() @ self.readout
+    def decode(self, scores: Tensor, bins: slice = slice(None)) -> Tensor:
+        """`(..., dims)` to `(..., 2 * stack * bins)` deviations from the mean log magnitude, of the bins asked for."""
+        readout = self.readout.unflatten(1, (self.frames, -1))[..., bins].flatten(1)
+        return scores.float() @ readout
 
 
 def principal_components(batches: Iterable[Tensor], dims: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reference_model.config import SAMPLE_RATE
-from reference_model.stft import stft
+from reference_model.stft import magnitude, stft
 
 MSSD_HOPS = (2**5, 2**6, 2**7, 2**8, 2**9, 2**11, 2**12)
 """Hops of L_mssd; windows are four hops."""
@@ -41,7 +41,7 @@ def multi_scale_spectral_distance(audio: Tensor, target: Tensor, hops: tuple[int
     total = torch.zeros((), device=audio.device)
     for hop in hops:
         # The unscaled STFT: ours divides by the window's sum.
-        first, second = (stft(_whole_hops(x, hop), 4 * hop, hop).abs() * hop for x in (audio, target))
+        first, second = (magnitude(stft(_whole_hops(x, hop), 4 * hop, hop)) * hop for x in (audio, target))
         total = total + (first.square() - second.square()).abs().mean()
     return total * (len(MSSD_HOPS) / len(hops))
 
@@ -54,19 +54,19 @@ def relative_multi_scale_distance(audio: Tensor, target: Tensor, hops: tuple[int
     """
     total = torch.zeros((), device=audio.device)
     for hop in hops:
-        first, second = (stft(_whole_hops(x, hop), 4 * hop, hop).abs() for x in (audio, target))
+        first, second = (magnitude(stft(_whole_hops(x, hop), 4 * hop, hop)) for x in (audio, target))
         distance, size = (first - second).abs().mean((1, 2, 3)), second.mean((1, 2, 3))
         total = total + (distance / (size + 1e-5)).clamp(max=4.0).mean()
     return total / len(hops)
 
 
-def band_level_loss(magnitude: Tensor, target: Tensor, bands: Tensor, *, floor: float = 1e-4) -> Tensor:
+def band_level_loss(decoded: Tensor, target: Tensor, bands: Tensor, *, floor: float = 1e-4) -> Tensor:
     """Mean absolute difference in log level of mel bands, of magnitudes `(..., bins)` with `bands` `(bins, bands)`.
 
     Not in the paper.  The median of a noisy bin's log magnitude, which L_rec asks for, lies below its mean power;
     this holds the level where L_rec would let it sink.
     """
-    first, second = ((x.square() @ bands + floor**2).log() / 2 for x in (magnitude, target))
+    first, second = ((x.square() @ bands + floor**2).log() / 2 for x in (decoded, target))
     return (first - second).abs().mean()
 
 

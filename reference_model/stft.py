@@ -4,6 +4,8 @@ Frame j is centred on sample (j + 1/2) hop: n hops of audio give exactly n frame
 zero.  Magnitudes are scaled so that a sine at full scale has magnitude 1 in its bin.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,15 +28,43 @@ def istft(spectrum: Tensor, window: int, hop: int) -> Tensor:
     taper = hann(window, spectrum)
     frames = torch.fft.irfft(spectrum * (window / 4.0), n=window) * taper
     margin, length = (window - hop) // 2, spectrum.shape[-2] * hop
-    envelope = _overlap_add((taper**2).expand(spectrum.shape[-2], -1), hop)
-    signal = _overlap_add(frames, hop)[..., margin : margin + length]
+    envelope = _OverlapAdd.apply((taper**2).expand(spectrum.shape[-2], -1), hop)
+    signal = _OverlapAdd.apply(frames, hop)[..., margin : margin + length]
     return signal / envelope[margin : margin + length].clamp(min=1e-8)
 
 
-def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+def magnitude(spectrum: Tensor) -> Tensor:
+    """|S| of a complex tensor; several times faster on CPUs than `abs`, forward and backward."""
+    return _Magnitude.apply(spectrum)
+
+
+class _Magnitude(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, spectrum: Tensor) -> Tensor:
+        parts = torch.view_as_real(spectrum)
+        size = (parts[..., 0].square() + parts[..., 1].square()).sqrt()
+        context.save_for_backward(spectrum, size)
+        return size
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        spectrum, size = context.saved_tensors
+        scale = gradients[0] / size.clamp(min=1e-12)
+        return torch.view_as_complex(torch.view_as_real(spectrum) * scale.unsqueeze(-1))
+
+
+class _OverlapAdd(torch.autograd.Function):
     """`(..., frames, window)` to `(..., (frames - 1) * hop + window)`, window a multiple of hop."""
-    count, overlap = frames.shape[-2], frames.shape[-1] // hop
-    slices = frames.unflatten(-1, (overlap, hop))
-    padded = (F.pad(slices[..., k, :], (0, 0, k, overlap - 1 - k)) for k in range(overlap))
-    total = torch.stack(list(padded)).sum(0)
-    return total.reshape(*frames.shape[:-2], (count + overlap - 1) * hop)
+
+    @staticmethod
+    def forward(context: Any, frames: Tensor, hop: int) -> Tensor:
+        context.window, context.hop = frames.shape[-1], hop
+        count, overlap = frames.shape[-2], frames.shape[-1] // hop
+        total = frames.new_zeros(*frames.shape[:-2], count + overlap - 1, hop)
+        for k in range(overlap):
+            total[..., k : k + count, :] += frames[..., k * hop : (k + 1) * hop]
+        return total.flatten(-2)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0].unfold(-1, context.window, context.hop), None
