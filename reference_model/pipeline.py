@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import R_TIME, SAMPLE_RATE
+from reference_model.config import SAMPLE_RATE
 from reference_model.diffusion import denoiser
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
 from reference_model.sampler import ddim, noise_for_seeds
 from reference_model.unet import UNet
+from reference_model.windows import windowed
 
 WEIGHTS = Path(__file__).parent / "weights"
 OnStep = Callable[[int], None]
@@ -39,10 +41,14 @@ class Sampling:
     """Fresh noise in each step, 0 (DDIM) to 1 (DDPM)."""
     grounding: float = 1.0
     """Strength of style grounding, 0 to 1; without a style it has no effect."""
+    window: int = 1024
+    """Latent frames (93 ms) that the U-Net sees at once; longer mixes go through in overlapping windows."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise BadInputError(f"steps must be at least 1, got {self.steps}")
+        if self.window < 256:
+            raise BadInputError(f"window must be at least 256 frames, the length of training, got {self.window}")
         if not np.isfinite(self.cfg):
             raise BadInputError(f"cfg must be a finite number, got {self.cfg}")
         for name in ("phi", "eta", "grounding"):
@@ -98,29 +104,28 @@ class BassAccompaniment:
         for start in range(0, len(mix), self.batch_size):
             these = slice(start, start + self.batch_size)
             gain = level_gain(mix[these])
-            mix_latent = self.encode_mix(mix[these] * gain)
+            mix_latent = self.encode_mix(mix[these] if (gain == 1).all() else mix[these] * gain)
             style_mean = None
             if style is not None:
                 style_mean = self.style_mean(style if len(style) == 1 else style[these])
             latent = self.generate_latents(
                 mix_latent, seeds=seeds[these], style_mean=style_mean, sampling=sampling, on_step=on_step
             )
-            basses.append(self.decode(latent, mix.shape[2]) / gain)
-        bass = np.concatenate(basses)
-        peak = np.abs(bass).max(axis=(1, 2), keepdims=True)
-        return bass / np.maximum(peak / 0.999, 1.0)
+            bass = self.decode(latent, mix.shape[2])
+            peak = np.maximum(bass.max(axis=(1, 2), keepdims=True), -bass.min(axis=(1, 2), keepdims=True))
+            bass /= np.maximum(gain, peak / 0.999)
+            basses.append(bass)
+        return basses[0] if len(basses) == 1 else np.concatenate(basses)
 
     @torch.no_grad()
     def encode_mix(self, mix: np.ndarray) -> Tensor:
-        """Mix latents `(batch, mix_dims, frames)`, followed by silence to a multiple of the U-Net's stride."""
-        samples = R_TIME * self.unet.config.stride
-        padded = np.pad(mix, ((0, 0), (0, 0), (0, -mix.shape[2] % samples)))
-        return self.mix_autoencoder.encode(torch.from_numpy(padded).to(self.device))
+        """Mix latents `(batch, mix_dims, frames)`, 4096 samples a frame."""
+        return self.mix_autoencoder.encode(torch.from_numpy(mix))
 
     @torch.no_grad()
     def style_mean(self, style: np.ndarray) -> Tensor:
         """Mean over time of the style's latents, `(batch, bass_dims)`."""
-        return self.bass_autoencoder.encode(torch.from_numpy(style).to(self.device)).mean(dim=2)
+        return self.bass_autoencoder.encode(torch.from_numpy(style)).mean(dim=2)
 
     @torch.inference_mode()
     def generate_latents(
@@ -137,16 +142,18 @@ class BassAccompaniment:
         Unconditional samples: zeros for `mix`, cfg 0.
         """
         sampling = sampling or self.sampling
-        mix = mix.to(self.device)
-        denoise = guided(
-            denoiser(self.unet, mix), denoiser(self.unet, torch.zeros_like(mix)), sampling.cfg, sampling.phi
-        )
+        frames = mix.shape[2]
+        # Whole frames at the coarsest resolution: what the U-Net would repeat at the end is drawn like the rest.
+        mix = F.pad(mix.to(self.device), (0, -frames % self.unet.config.stride), mode="replicate")
+        unet = windowed(self.unet, sampling.window, overlap=128, batch=self.batch_size)
+        denoise = guided(denoiser(unet, mix), denoiser(unet, torch.zeros_like(mix)), sampling.cfg, sampling.phi)
         if style_mean is not None:
             denoise = grounded(denoise, style_mean.to(self.device), strength=sampling.grounding)
         noise = noise_for_seeds(seeds, self.unet.config.bass_dims, mix.shape[2]).to(self.device)
         fast = torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else contextlib.nullcontext()
         with fast:
-            return ddim(denoise, noise, sampling.steps, eta=sampling.eta, seeds=seeds, on_step=on_step)
+            latent = ddim(denoise, noise, sampling.steps, eta=sampling.eta, seeds=seeds, on_step=on_step)
+        return latent[..., :frames]
 
     @torch.no_grad()
     def decode(self, latent: Tensor, samples: int | None = None) -> np.ndarray:
