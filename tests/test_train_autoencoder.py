@@ -1,0 +1,154 @@
+"""The trainer on tiny sizes: it learns, resumes to the same trace, names bad input, trains the paper's layout too."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bassbench.bad_input import BadInputError
+from bassbench.runs import RunFolder
+from reference_model import autoencoder_objective, train_autoencoder
+from reference_model.autoencoder import Autoencoder
+from reference_model.autoencoder_objective import RECIPES, Objective, weighted_sum
+from reference_model.codec_probes import level_error, pitch_kept, pitch_track
+from reference_model.config import AUTOENCODERS, R_TIME, Stage
+from reference_model.spectral_loss import MSSD_HOPS
+from reference_model.train_autoencoder import TrainAutoencoder, crop, prepare, train, train_step
+
+
+def bass_clips(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Decaying harmonic notes as 16-bit clips of 3 s."""
+    generator, time = np.random.default_rng(seed), np.arange(R_TIME * 4) / 44_100
+    clips = []
+    for _ in range(count):
+        f0s = 55 * 2 ** (generator.integers(0, 24, 8) / 12)
+        notes = [sum(np.sin(2 * np.pi * k * f0 * time) / k for k in range(1, 5)) * np.exp(-4 * time) for f0 in f0s]
+        mono = 6000 * np.concatenate(notes)
+        clips.append(np.stack([mono, 0.7 * mono]).astype(np.int16))
+    return clips
+
+
+CLIPS = bass_clips(4)
+
+
+def settings(run: Path, **changes) -> TrainAutoencoder:
+    defaults = {"which": "bass", "run": run, "preset": "tiny", "steps": 12, "crop_frames": 8, "fit_frames": 600}
+    return TrainAutoencoder(**{**defaults, "checkpoint_every": 4, **changes})
+
+
+def losses(run: Path) -> dict[int, float]:
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+def test_training_lowers_the_loss_and_writes_weights(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(settings(run, steps=40, learning_rate=3e-3), CLIPS, CLIPS[:2])
+    trace = losses(run)
+    assert trace[40] < 0.9 * trace[1]
+    loaded, linear = (Autoencoder.from_pretrained(run / f"{name}.safetensors") for name in ("weights", "pca"))
+    audio = torch.from_numpy(CLIPS[0] / 32767).float()[None]
+    # The small presets' encoder is the linear path alone: latents can be used before the decoder is trained.
+    assert torch.equal(loaded.encode(audio), linear.encode(audio))
+    assert not torch.equal(loaded.decode(loaded.encode(audio)), linear.decode(linear.encode(audio)))
+
+
+def test_an_interrupted_run_resumes_to_the_same_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"adversarial_start": 3}
+    train(settings(tmp_path / "whole", **changes), CLIPS, CLIPS[:1])
+
+    def interrupted(state, *arguments):
+        if state.step == 7:
+            raise KeyboardInterrupt
+        return train_step(state, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_autoencoder, "train_step", interrupted)
+        train(settings(tmp_path / "parts", **changes), CLIPS, CLIPS[:1])
+    train(settings(tmp_path / "parts", **changes), CLIPS, CLIPS[:1])
+    whole, parts = losses(tmp_path / "whole"), losses(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(parts[step] == pytest.approx(whole[step], rel=1e-5) for step in whole)
+    files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert files[0] == files[1]
+
+
+def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
+    train(settings(tmp_path, steps=4), CLIPS, CLIPS[:1])
+    before = losses(tmp_path)
+    train(settings(tmp_path, steps=4), CLIPS, CLIPS[:1])
+    assert losses(tmp_path) == before
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+    train(settings(tmp_path, steps=4), CLIPS, CLIPS[:1])
+    with pytest.raises(BadInputError, match="other settings"):
+        train(settings(tmp_path, steps=5), CLIPS, CLIPS[:1])
+    with pytest.raises(BadInputError, match="another configuration"):
+        train(settings(tmp_path, which="mix"), CLIPS, CLIPS[:1])
+    with pytest.raises(BadInputError, match="no preset"):
+        train(settings(tmp_path, preset="huge"), CLIPS, CLIPS[:1])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    state = prepare(run, CLIPS, RunFolder(run.run))
+    next(state.autoencoder.decoder.parameters()).data.fill_(float("nan"))
+    with pytest.raises(BadInputError, match="not finite"):
+        train_step(state, run, CLIPS)
+
+
+def test_the_papers_layout_trains_with_its_own_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
+    config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages)
+    monkeypatch.setitem(train_autoencoder.AUTOENCODERS, "paper", {"bass": config})
+    recipe = dataclasses.replace(RECIPES["paper"], batch_size=2)
+    monkeypatch.setitem(autoencoder_objective.RECIPES, "paper", recipe)
+    run = settings(tmp_path, preset="paper", steps=2, batch_size=2)
+    state = prepare(run, CLIPS, RunFolder(run.run))
+    row = train_step(state, run, CLIPS)
+    assert {"reconstruction", "mssd", "adversarial", "critic"} <= row.keys()
+    expected = 25 * row["reconstruction"] + 0.002 * row["mssd"] + row["adversarial"]
+    assert row["loss"] == pytest.approx(expected, rel=1e-4)
+    assert not (tmp_path / "pca.safetensors").exists()
+    assert run.recipe.betas == (0.5, 0.9) and recipe.resolutions is None
+
+
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_every_loss_has_a_weight(name: str) -> None:
+    config = AUTOENCODERS["tiny"]["bass"]
+    weights = RECIPES[name].weights
+    objective = Objective(Autoencoder(config), weights)
+    noise = torch.rand(4, 2, config.frames_per_latent, config.bins)
+    audio = 0.1 * torch.randn(1, 2, 4 * R_TIME)
+    found, waveform = objective(audio, torch.zeros(1, 4, config.dims), noise, MSSD_HOPS)
+    assert found.keys() | {"adversarial"} == weights.keys()
+    assert waveform.shape == audio.shape
+    assert weighted_sum(found, weights).isfinite()
+
+
+def test_crops_are_deterministic_scaled_and_padded() -> None:
+    first, second = (crop(CLIPS, np.random.default_rng(3), 2 * R_TIME) for _ in range(2))
+    assert np.array_equal(first, second) and first.dtype == np.float32 and np.abs(first).max() < 1
+    padded = crop([np.ones((2, 100), np.float32)], np.random.default_rng(0), 300)
+    assert padded.shape == (2, 300) and padded.sum() == 200
+
+
+def test_pitch_track_finds_the_lowest_and_highest_bass_notes() -> None:
+    time = torch.arange(44_100) / 44_100
+    for f0 in (41.2, 55.0, 98.0, 196.0, 392.0):
+        tone = sum(torch.sin(2 * torch.pi * k * f0 * time + k) / k for k in range(1, 8))
+        found, voiced = pitch_track(0.1 * tone)
+        assert voiced.all()
+        assert (1200 * (found / f0).log2()).abs().max() < 15
+    assert not pitch_track(torch.zeros(44_100))[1].any()
+
+
+def test_probes_know_a_semitone_and_a_gain() -> None:
+    time = torch.arange(88_200) / 44_100
+    low, high = (0.1 * torch.sin(2 * torch.pi * f0 * time).expand(1, 2, -1) for f0 in (55.0, 58.27))
+    assert pitch_kept(low, low) == 1.0 and pitch_kept(low, high) == 0.0
+    assert level_error(low, 0.5 * low) == pytest.approx(-6.02, abs=0.01)
