@@ -98,9 +98,12 @@ class Autoencoder(nn.Module):
     def latent(self, log_magnitude: Tensor) -> Tensor:
         """`(batch, 2, frames, bins)` to `(batch, latent frames, dims)`, not standardised."""
         features = self.features(log_magnitude)
-        linear = self.linear.encode(features) if self.linear is not None else 0.0
-        residual = self._run(self.encoder, features) if self.encoder is not None else 0.0
-        return linear + residual
+        paths = []
+        if self.linear is not None:
+            paths.append(self.linear.encode(features))
+        if self.encoder is not None:
+            paths.append(self._run(self.encoder, features))
+        return torch.stack(paths).sum(0)
 
     @torch.no_grad()
     def encode(self, audio: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class Objective(nn.Module):
         low, low_log = target[..., :bins], target_log[..., :bins]
         losses = {"reconstruction": reconstruction_loss(decoded.log_magnitude, low_log, model.feature_weight[:, None])}
         if "band_level" in self.names:
-            levels = (model.magnitude(x) for x in (decoded.log_magnitude, low_log))
-            losses["band_level"] = band_level_loss(*levels, self.bands, floor=model.config.floor)
+            levels = [model.magnitude(x) for x in (decoded.log_magnitude, low_log)]
+            losses["band_level"] = band_level_loss(levels[0], levels[1], self.bands, floor=model.config.floor)
         if self.names & {"frequency", "delay", "side"}:
             losses |= phase_losses(decoded.cosine, decoded.sine, low)
         spectrum = model.complex_spectrum(decoded, train_magnitude="waveform" not in self.names)

@@ -203,7 +203,7 @@ def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
     """What the autoencoder keeps of `(batch, 2, samples)`, with its default Griffin-Lim and without any."""
     model = state.autoencoder
     latent = model.encode(audio)
-    rows = {}
+    rows: dict[str, float] = {}
     for suffix, iterations in (("", model.config.griffin_lim), ("_without_griffin_lim", 0)):
         decoded = torch.cat([model.decode(one[None], iterations=iterations) for one in latent]).cpu()
         rows |= {name + suffix: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
