@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from bassbench.bad_input import BadInputError
+from bassbench.datasets import ClipRequest
+from bassbench.song_bank import Song
 from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
@@ -145,19 +147,20 @@ def clip_audio(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]
         yield audio[0], audio[1]
 
 
-def encode(mix: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (mix[:, ::2048].reshape(4, -1), bass[:, ::4096].reshape(2, -1))
+def encoded(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for mix, bass in clip_audio(indices):
+        yield mix[:, ::2048].reshape(4, -1), bass[:, ::4096].reshape(2, -1)
 
 
 def test_clips_are_encoded_once_and_damage_is_repaired(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def audio(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def listed(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         asked.extend(indices)
-        return clip_audio(indices)
+        return encoded(indices)
 
     keys = ["a", "b", "c"]
-    pairs = latent_pairs(keys, audio, encode, tmp_path, frames=16)
+    pairs = latent_pairs(keys, listed, tmp_path, frames=16)
     expected = [[array.copy() for array in pairs[index]] for index in range(3)]
     assert asked == [0, 1, 2] and pairs[2][1].shape == (2, 22)
     for damage in (lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:200] + b"?" + data[201:]):
@@ -165,7 +168,7 @@ def test_clips_are_encoded_once_and_damage_is_repaired(tmp_path: Path) -> None:
         path.write_bytes(damage(path.read_bytes()))
         asked.clear()
         latents._read.cache_clear()
-        again = latent_pairs(keys, audio, encode, tmp_path, frames=16)
+        again = latent_pairs(keys, listed, tmp_path, frames=16)
         assert asked == [1]
         for index in range(3):
             for one, other in zip(expected[index], again[index], strict=True):
@@ -173,11 +176,12 @@ def test_clips_are_encoded_once_and_damage_is_repaired(tmp_path: Path) -> None:
 
 
 def test_crops_are_aligned_and_drawn_from_the_generator(tmp_path: Path) -> None:
-    def ramp(mix: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        time = np.arange(mix.shape[1] // 4096, dtype=np.float32)
-        return np.stack([time, time]), -time[None]
+    def ramps(indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for index in indices:
+            time = np.arange(20 + index, dtype=np.float32)
+            yield np.stack([time, time]), -time[None]
 
-    pairs = latent_pairs(["a", "b", "c"], clip_audio, ramp, tmp_path, frames=16)
+    pairs = latent_pairs(["a", "b", "c"], ramps, tmp_path, frames=16)
     mix, bass = pairs.batch(np.random.default_rng(3), 40)
     assert mix.shape == (40, 2, 16) and bass.shape == (40, 1, 16)
     assert torch.equal(mix[:, :1], -bass) and (mix[:, 0].diff() == 1).all()
@@ -186,9 +190,9 @@ def test_crops_are_aligned_and_drawn_from_the_generator(tmp_path: Path) -> None:
 
 
 def test_short_clips_are_left_out(tmp_path: Path) -> None:
-    assert len(latent_pairs(["a", "b", "c"], clip_audio, encode, tmp_path, frames=22)) == 1
+    assert len(latent_pairs(["a", "b", "c"], encoded, tmp_path, frames=22)) == 1
     with pytest.raises(BadInputError, match="none of 3 clips has 64"):
-        latent_pairs(["a", "b", "c"], clip_audio, encode, tmp_path, frames=64)
+        latent_pairs(["a", "b", "c"], encoded, tmp_path, frames=64)
 
 
 def test_the_hash_is_of_the_encoder_alone(tmp_path: Path) -> None:
@@ -214,3 +218,29 @@ def test_encode_pair_gives_each_stem_to_its_autoencoder() -> None:
 
 def test_pairs_know_their_length() -> None:
     assert len(LatentPairs((Path("a"), Path("b")), 16)) == 2
+
+
+# The command line, from a song to weights
+
+
+def test_command_trains_on_songs(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def requests(split: str, count: int | None, *, seed: int, samples: int | None, subset: bool) -> list[ClipRequest]:
+        return [ClipRequest(song, seed, samples, subset=subset)]
+
+    monkeypatch.setattr(latents, "clip_requests", requests)
+    command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
+    for which in ("mix", "bass"):
+        Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(tmp_path / f"{which}.safetensors")
+        command += [f"--{which}-autoencoder", str(tmp_path / f"{which}.safetensors")]
+    monkeypatch.setattr("sys.argv", command)
+    train_diffusion.main()
+    assert UNet.from_pretrained(tmp_path / "run/unet.safetensors").config == UNETS["tiny"]
+    assert "validation_loss" in log(tmp_path / "run")[-1]
+
+    monkeypatch.setattr("sys.argv", [*command[:1], "--preset", "small", *command[3:]])
+    with pytest.raises(SystemExit) as stop:
+        train_diffusion.main()
+    assert stop.value.code == 2
+    assert "(16, 8) dims, preset 'small' needs (64, 32)" in capsys.readouterr().err
