@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from reference_model.stft import istft, stft
+from reference_model.stft import istft, magnitude, scaled, stft
 
 
 def noise_phase(first: int, frames: int, shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
@@ -22,11 +22,11 @@ def unit(cosine: Tensor, sine: Tensor, eps: float = 1e-8) -> tuple[Tensor, Tenso
     return cosine * scale, sine * scale
 
 
-def griffin_lim(magnitude: Tensor, phasor: Tensor, window: int, hop: int, iterations: int) -> Tensor:
-    """Phasors of `(..., frames, bins)` made consistent with the magnitude (Griffin and Lim 1984)."""
+def griffin_lim(size: Tensor, phasor: Tensor, window: int, hop: int, iterations: int) -> Tensor:
+    """Phasors `(..., frames, bins)` made consistent with the magnitudes `size` (Griffin and Lim 1984)."""
     for _ in range(iterations):
-        phasor = stft(istft(magnitude * phasor, window, hop), window, hop)
-        phasor = phasor / phasor.abs().clamp(min=1e-20)
+        spectrum = stft(istft(scaled(phasor, size), window, hop), window, hop)
+        phasor = scaled(spectrum, 1 / magnitude(spectrum).clamp(min=1e-20))
     return phasor
 
 
@@ -44,7 +44,7 @@ def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor) -> dict[str, Tens
     """
     with torch.no_grad():
         mid, side = target.unbind(1)
-        mid_cosine, mid_sine, magnitude = _polar(mid)
+        mid_cosine, mid_sine, size = _polar(mid)
         relative_cosine, relative_sine, product = _polar(side * mid.conj())
     # e = p conj(t), so that Re(e_j conj(e_i)) compares the predicted step from i to j with the target's.
     real = cosine[:, 0] * mid_cosine + sine[:, 0] * mid_sine
@@ -54,16 +54,15 @@ def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor) -> dict[str, Tens
         last, first = (slice(1, None), slice(None, -1))
         after, before = ((slice(None),) * axis + (part,) for part in (last, first))
         agreement = real[after] * real[before] + imaginary[after] * imaginary[before]
-        losses[name] = _weighted(agreement, (magnitude[after] * magnitude[before]).sqrt())
+        losses[name] = _weighted(agreement, (size[after] * size[before]).sqrt())
     agreement = cosine[:, 1] * relative_cosine + sine[:, 1] * relative_sine
     return {**losses, "side": _weighted(agreement, product.sqrt())}
 
 
 def _polar(spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    real, imaginary = spectrum.real.contiguous(), spectrum.imag.contiguous()
-    magnitude = (real.square() + imaginary.square()).sqrt()
-    inverse = 1 / magnitude.clamp(min=1e-20)
-    return real * inverse, imaginary * inverse, magnitude
+    size = magnitude(spectrum)
+    inverse = 1 / size.clamp(min=1e-20)
+    return spectrum.real * inverse, spectrum.imag * inverse, size
 
 
 def _weighted(agreement: Tensor, weight: Tensor) -> Tensor:

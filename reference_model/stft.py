@@ -20,13 +20,13 @@ def stft(audio: Tensor, window: int, hop: int) -> Tensor:
     """`(..., samples)` to complex `(..., frames, bins)`; samples a multiple of `hop`."""
     margin = (window - hop) // 2
     frames = F.pad(audio.float(), (margin, window - hop - margin)).unfold(-1, window, hop)
-    return torch.fft.rfft(frames * hann(window, audio)) * (4.0 / window)
+    return torch.fft.rfft(frames * (hann(window, audio) * (4.0 / window)))
 
 
 def istft(spectrum: Tensor, window: int, hop: int) -> Tensor:
     """Least-squares inverse of `stft`: complex `(..., frames, bins)` to `(..., frames * hop)`."""
     taper = hann(window, spectrum)
-    frames = torch.fft.irfft(spectrum * (window / 4.0), n=window) * taper
+    frames = torch.fft.irfft(spectrum, n=window) * (taper * (window / 4.0))
     margin, length = (window - hop) // 2, spectrum.shape[-2] * hop
     envelope = _OverlapAdd.apply((taper**2).expand(spectrum.shape[-2], -1), hop)
     signal = _OverlapAdd.apply(frames, hop)[..., margin : margin + length]
@@ -50,7 +50,12 @@ class _Magnitude(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> Tensor:
         spectrum, size = context.saved_tensors
         scale = gradients[0] / size.clamp(min=1e-12)
-        return torch.view_as_complex(torch.view_as_real(spectrum) * scale.unsqueeze(-1))
+        return scaled(spectrum, scale)
+
+
+def scaled(spectrum: Tensor, factor: Tensor) -> Tensor:
+    """Complex times real, without the detour through complex arithmetic."""
+    return torch.view_as_complex(torch.view_as_real(spectrum) * factor.unsqueeze(-1))
 
 
 class _OverlapAdd(torch.autograd.Function):
