@@ -1,0 +1,233 @@
+"""Does the model listen?  Chord-tone share of bass generated for test mixes, against bass that was not.
+
+    python -m experiments.listening
+
+A bass is generated for each test mix at several guidance weights and scored against the chords of its own song. With
+the mixes swapped, the song is given the bass that was generated for another mix: if the model listens, that bass fits
+as badly as another song's real bass does. Run it again to go on where it was cut off.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.baselines import CODEC, OTHER, REAL, Anchor, anchors, derangement
+from bassbench.bootstrap import Interval, mean_interval
+from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.figure import curve_figure
+from bassbench.files import content_hash
+from bassbench.gate import gate
+from bassbench.harmony import chord_tone_share, voiced_share
+from bassbench.pitch import PitchTrack, bass_pitch
+from bassbench.rows import Measurement, Row, RowStore
+from bassbench.song_bank import Chord
+from experiments import setup
+from reference_model.pipeline import BassAccompaniment, Sampling
+
+NAME = "listening"
+OWN, SWAPPED = "reference model", "reference model, mixes swapped"
+SHARE, GAIN, VOICED, GATE = "chord-tone share", "gain over swapped mixes", "voiced share", "passes the gate"
+_IN_FIGURE = (REAL, CODEC, OTHER, "up a semitone")
+_NOTES = """
+Chord-tone share: of the frames in which the bass has a clear pitch, those whose pitch class is in the sounding chord;
+mean over songs, where a bass that never has a pitch counts as 0. "gain over swapped mixes" is the mean paired
+difference. Brackets: 95 % confidence interval, bootstrap over songs.
+"""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Chord-tone share of generated bass, with its own mix and with another, against anchors.
+
+    Writes listening.jsonl, .csv, .md and .png. A second run computes nothing twice.
+    """
+
+    clips: int = 30
+    """Test songs."""
+    cfg: tuple[float, ...] = (1.0, 2.0, 4.0)
+    """Guidance weights."""
+    phi: float = 0.5
+    """Rescale of the guided estimate."""
+    steps: int = 64
+    """DDIM steps."""
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU if there is one."""
+    output: Path = Path("results")
+    """Folder for the results."""
+    weights: str = "small"
+    """The model: a name of shipped weights, or a folder."""
+    batch_size: int = 8
+    """Clips sampled at a time; it does not change the result."""
+    seed: int = 0
+    """Seed of the noise, the pairing and the bootstrap."""
+
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        if self.clips < 2:
+            raise BadInputError("an interval over songs, and a swap, take at least 2 in --clips")
+        if not self.cfg or len(set(self.cfg)) != len(self.cfg) or not all(0 < weight < np.inf for weight in self.cfg):
+            raise BadInputError(f"--cfg takes different positive numbers, got {' '.join(map(str, self.cfg))}")
+        if self.batch_size < 1 or self.seed < 0:
+            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
+        Sampling(steps=self.steps, phi=self.phi)
+
+    def run(self) -> None:
+        """Measure what is missing, print the table and write the report."""
+        self.validate()
+        requests = clip_requests("test", self.clips)
+        setup.output_folder(self.output)
+        rows = study(self, setup.load_model(self.weights, self.device), requests)
+        write_report(rows, self.output)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is kept of one bass: the chords of its song, its pitch, and whether it passed the gate."""
+
+    chords: tuple[Chord, ...]
+    track: PitchTrack
+    passed: bool
+
+
+def study(config: Listening, model: BassAccompaniment, requests: list[ClipRequest]) -> list[Row]:
+    """All rows of the study, the missing ones measured: anchors first, then each guidance weight."""
+    count = len(requests)
+    partner = derangement(count, generator=np.random.default_rng(config.seed))
+    how = {
+        "pitch": "YIN at 4 kHz, 20 ms frames",
+        "songs": f"{count} test clips, {content_hash(*(request.key for request in requests))[:8]}",
+        "pairing": f"one cycle through all songs, seed {config.seed}",
+        "without a pitch": "share 0",
+        "interval": "95 %, bootstrap over songs",
+    }
+    weights: dict[str, Any] = {"weights": setup.weights_hash(model)}
+
+    def measurement(system: str, setting: dict, metric: str) -> Measurement:
+        return Measurement(
+            experiment=NAME,
+            system=system,
+            setting=setting,
+            metric=metric,
+            clips=count,
+            seed=config.seed,
+            protocol=how,
+        )
+
+    tasks = []
+    for name, anchor in anchors(setup.codec(model)).items():
+        setting = weights if name == CODEC else {}
+        wanted = tuple(measurement(name, setting, metric) for metric in (SHARE, VOICED, GATE))
+
+        def of_anchor(advance: setup.Advance, anchor: Anchor = anchor) -> list[Interval]:
+            heard = hear_anchor(anchor, requests, partner, config.seed, advance)
+            return [*own_scores(heard, config.seed)]
+
+        tasks.append(setup.Task(wanted, of_anchor))
+    for weight in config.cfg:
+        sampling = Sampling(steps=config.steps, cfg=weight, phi=config.phi)
+        setting = {"cfg": weight, "phi": config.phi, "steps": config.steps, **weights}
+        wanted = tuple(measurement(OWN, setting, metric) for metric in (SHARE, VOICED, GATE, GAIN))
+
+        def of_model(advance: setup.Advance, sampling: Sampling = sampling) -> list[Interval]:
+            heard = hear_model(config, model, requests, sampling, advance)
+            return [*own_scores(heard, config.seed), *swapped_scores(heard, partner, config.seed)]
+
+        tasks.append(setup.Task((*wanted, measurement(SWAPPED, setting, SHARE)), of_model))
+    store = RowStore(config.output / f"{NAME}.jsonl")
+    return setup.measure_missing(tasks, store, clips=count, device=model.device.type, what=NAME)
+
+
+def hear_anchor(
+    anchor: Anchor, requests: list[ClipRequest], partner: np.ndarray, seed: int, advance: setup.Advance
+) -> list[Heard]:
+    """The anchor's bass for each clip, heard."""
+    heard = []
+    for index, request in enumerate(requests):
+        clip = cached_clip(request)
+        audio = anchor(clip, cached_clip(requests[partner[index]]), setup.clip_seed(seed, index))
+        heard.append(Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed))
+        advance()
+    return heard
+
+
+def hear_model(
+    config: Listening,
+    model: BassAccompaniment,
+    requests: list[ClipRequest],
+    sampling: Sampling,
+    advance: setup.Advance,
+) -> list[Heard]:
+    """The bass generated for each clip's mix, heard."""
+    heard = []
+    for batch in setup.in_batches(len(requests), config.batch_size):
+        clips = [cached_clip(requests[index]) for index in batch]
+        seeds = [setup.clip_seed(config.seed, index) for index in batch]
+        basses = model.accompany(np.stack([clip.mix for clip in clips]), seeds=seeds, sampling=sampling)
+        for clip, audio in zip(clips, basses, strict=True):
+            heard.append(Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed))
+            advance()
+    return heard
+
+
+def own_scores(heard: Sequence[Heard], seed: int) -> tuple[Interval, Interval, Interval]:
+    """Chord-tone share, voiced share, and share that passes the gate, each bass with its own song."""
+    scores = (
+        [_share(bass, bass.chords) for bass in heard],
+        [voiced_share(bass.track) for bass in heard],
+        [float(bass.passed) for bass in heard],
+    )
+    own, voiced, passed = (mean_interval(score, generator=np.random.default_rng(seed)) for score in scores)
+    return own, voiced, passed
+
+
+def swapped_scores(heard: Sequence[Heard], partner: np.ndarray, seed: int) -> tuple[Interval, Interval]:
+    """Mean paired gain of the own mix over a swapped one, and the chord-tone share with mixes swapped.
+
+    With mixes swapped, song i is played the bass generated for the mix of song `partner[i]`.
+    """
+    own = np.array([_share(bass, bass.chords) for bass in heard])
+    swapped = np.array([_share(heard[partner[i]], bass.chords) for i, bass in enumerate(heard)])
+    gain = mean_interval(own - swapped, generator=np.random.default_rng(seed))
+    return gain, mean_interval(swapped, generator=np.random.default_rng(seed))
+
+
+def _share(bass: Heard, chords: Sequence[Chord]) -> float:
+    share = chord_tone_share(bass.track, chords)
+    return 0.0 if np.isnan(share) else share
+
+
+def write_report(rows: list[Row], folder: Path) -> None:
+    """Print the table; write the .csv, .md and .png."""
+    shares = [row for row in rows if row.metric == SHARE]
+    curve_figure(
+        folder / f"{NAME}.png",
+        [row for row in shares if "cfg" in row.setting],
+        across="cfg",
+        anchors=[row for row in shares if row.system in _IN_FIGURE],
+        title="Does the bass follow the chords of the mix?",
+        x_label="guidance weight (CFG)",
+        y_label="chord-tone share of voiced frames",
+    )
+    title = "Chord-tone share of bass generated for test mixes"
+    setup.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES + _against_real(shares))
+
+
+def _against_real(shares: Sequence[Row]) -> str:
+    real = next(row.value for row in shares if row.system == REAL)
+    own = [f"{row.value / real:.2f} at CFG {row.setting['cfg']:g}" for row in shares if row.system == OWN]
+    return f"\nChord-tone share as a multiple of the real bass's: {', '.join(own)}.\n"
+
+
+def main() -> None:
+    """Entry point of `python -m experiments.listening`."""
+    with exit_on_bad_input():
+        tyro.cli(Listening, description=__doc__).run()
+
+
+if __name__ == "__main__":
+    main()
