@@ -20,9 +20,6 @@ from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.files import atomic_path, cache_folder, content_hash
 from reference_model.autoencoder import Autoencoder
 
-Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""(mix, bass) `(2, samples)` -> their latents `(mix_dims, frames)` and `(bass_dims, frames)`."""
-
 
 @dataclass(frozen=True)
 class LatentPairs:
@@ -51,8 +48,7 @@ class LatentPairs:
 
 def latent_pairs(
     keys: Sequence[str],
-    audio: Callable[[Sequence[int]], Iterable[tuple[np.ndarray, np.ndarray]]],
-    encode: Encode,
+    encoded: Callable[[Sequence[int]], Iterable[tuple[np.ndarray, np.ndarray]]],
     folder: Path,
     *,
     frames: int = 256,
@@ -60,8 +56,8 @@ def latent_pairs(
 ) -> LatentPairs:
     """Encode the clips that `folder` does not hold yet, and give the pairs of all that are long enough.
 
-    `audio(indices)` yields (mix, bass) of those clips in that order; it is asked for the missing ones only. A damaged
-    file counts as missing.
+    `encoded(indices)` yields the latents `(mix_dims, frames)` and `(bass_dims, frames)` of those clips in that order; it
+    is asked for the missing ones only. A damaged file counts as missing.
 
     Raises:
         BadInputError: no clip has `frames` latent frames.
@@ -69,9 +65,8 @@ def latent_pairs(
     paths = [folder / f"{key}.npz" for key in keys]
     lengths = [_length(path) for path in tqdm(paths, f"{progress}: checking", disable=not progress, leave=False)]
     missing = [index for index, length in enumerate(lengths) if length is None]
-    bar = tqdm(audio(missing), f"{progress}: encoding", len(missing), disable=not (progress and missing))
-    for index, (mix, bass) in zip(missing, bar, strict=True):
-        mix_latent, bass_latent = encode(mix, bass)
+    bar = tqdm(encoded(missing), f"{progress}: encoding", len(missing), disable=not (progress and missing))
+    for index, (mix_latent, bass_latent) in zip(missing, bar, strict=True):
         with atomic_path(paths[index]) as temporary:
             np.savez(temporary, mix=mix_latent.astype(np.float16), bass=bass_latent.astype(np.float16))
         lengths[index] = bass_latent.shape[1]
@@ -144,25 +139,28 @@ def song_latents(
         for request in clip_requests(split, songs, seed=seed, samples=None, subset=True)
     ]
 
-    def audio(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    def encoded(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        work = functools.partial(_render_and_encode, mix_autoencoder, bass_autoencoder)
         chosen = [requests[index] for index in indices]
         if processes <= 1 or not chosen:
-            yield from map(_render, chosen)
+            yield from map(work, chosen)
             return
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            yield from pool.imap(_render, chosen)
+        # Latents come back, not audio: what waits to be written stays small however far the workers are ahead.
+        with multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, (1,)) as pool:
+            yield from pool.imap(work, chosen, chunksize=4)
 
     return latent_pairs(
         [request.key for request in requests],
-        audio,
-        functools.partial(encode_pair, mix_autoencoder, bass_autoencoder),
+        encoded,
         cache_folder("latents", content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))),
         frames=frames,
         progress=f"{split} latents" if progress else "",
     )
 
 
-def _render(request: ClipRequest) -> tuple[np.ndarray, np.ndarray]:
+def _render_and_encode(
+    mix_autoencoder: Autoencoder, bass_autoencoder: Autoencoder, request: ClipRequest
+) -> tuple[np.ndarray, np.ndarray]:
     kept = (cache_folder("clips") / f"{request.key}.json").exists()
     clip = cached_clip(request) if kept else request.render()
-    return clip.mix, clip.bass
+    return encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass)
