@@ -56,7 +56,7 @@ def latent_pairs(
 ) -> LatentPairs:
     """Encode the clips that `folder` does not hold yet, and give the pairs of all that are long enough.
 
-    `encoded(indices)` yields the latents `(mix_dims, frames)` and `(bass_dims, frames)` of those clips in that order; it
+    `encoded(indices)` yields the latents `(mix_dims, frames)` and `(bass_dims, frames)` of those clips, in order; it
     is asked for the missing ones only. A damaged file counts as missing.
 
     Raises:
