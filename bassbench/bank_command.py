@@ -41,8 +41,9 @@ class Bank:
         Raises:
             BadInputError: unknown split, bad count, or a folder that cannot be written.
         """
+        songs = load_songs(self.split)
         if self.render is None:
-            print(_song_table(load_songs(self.split)[: self.count]) if self.songs else _split_table())
+            print(_song_table(songs[: self.count]) if self.songs else _split_table())
             return
         requests = clip_requests(self.split, self.count, seed=self.seed)
         for request in tqdm(requests, desc=f"rendering to {self.render}", unit="song"):
