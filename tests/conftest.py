@@ -8,6 +8,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from bassbench.song_bank import Chord, Song
 
@@ -61,6 +62,12 @@ def song() -> Song:
 def wav_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty folder for audio files of the session."""
     return tmp_path_factory.mktemp("wav")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator() -> None:
+    """Accelerate keeps one state a process; each test's training starts as a program of its own would."""
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
