@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,24 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def warmed_cosine(step: int, *, steps: int, warmup: int) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then a cosine to zero at the last step."""
+    return min(1.0, (step + 1) / max(warmup, 1)) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def settings_of(config: Any, *, free: Collection[str]) -> dict[str, Any]:
+    """A run's dataclass of settings as plain JSON values, without those that are `free` to change on resuming."""
+    values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return {name: value for name, value in values.items() if name not in free}
+
+
+def refuse_other_settings(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise BadInputError, naming what differs, if a run was started with other settings than it is resumed with."""
+    changed = [f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        raise BadInputError(f"{folder}: holds a run of other settings ({'; '.join(changed)}); use a new folder")
+
+
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
     """A folder that holds one run: `log.jsonl`, `checkpoint.safetensors` and what the trainer adds."""
@@ -95,3 +115,18 @@ class RunFolder:
         """Append one line to the log, with the time of day in seconds."""
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps({"time": round(time.time(), 3), **row}) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop rows logged after the checkpoint of `step`: those steps will run again."""
+        log = self.path / "log.jsonl"
+        if not log.exists():
+            return
+        kept = []
+        for line in log.read_text().splitlines(keepends=True):
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (ValueError, KeyError):  # cut off in the middle by a kill
+                continue
+        with atomic_path(log) as temporary:
+            temporary.write_text("".join(kept))

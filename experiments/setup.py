@@ -13,6 +13,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.baselines import Codec
 from bassbench.bootstrap import Interval
 from bassbench.files import atomic_path, content_hash
+from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
 from reference_model.pipeline import BassAccompaniment, load
@@ -39,14 +40,7 @@ def load_model(weights: str, device: str) -> BassAccompaniment:
     Raises:
         BadInputError: unknown or unavailable device, unknown or damaged weights.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInputError(f"device '{device}' cannot be used ({reason}); try --device cpu") from None
-    return load(weights, device)
+    return load(weights, find_device(device))
 
 
 def weights_hash(model: BassAccompaniment) -> str:

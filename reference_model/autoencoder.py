@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bassbench.bad_input import BadInputError
-from bassbench.runs import load_tensors, save_tensors
+from bassbench.pretrained import load_pretrained
+from bassbench.runs import save_tensors
 from reference_model.blocks import Decoder, Encoder
 from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
 from reference_model.linear_path import LinearPath
@@ -243,16 +244,7 @@ class Autoencoder(nn.Module):
 
         Raises BadInputError if the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = load_tensors(path)
-        if metadata.get("kind") != "autoencoder":
-            found = metadata.get("kind", "unknown")
-            raise BadInputError(f"{path}: holds weights of kind {found!r}; expected an autoencoder's")
-        model = cls(AutoencoderConfig.from_dict(metadata.get("config", {})))
-        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        if expected != {name: tensor.shape for name, tensor in tensors.items()}:
-            raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        return model.to(device).eval().requires_grad_(False)
+        return load_pretrained(path, "autoencoder", lambda config: cls(AutoencoderConfig.from_dict(config)), device)
 
 
 def _fields(spectrum: Spectrum) -> tuple[Tensor, Tensor, Tensor]:

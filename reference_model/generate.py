@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from bassbench.audio import SAMPLE_RATE, read_audio, write_audio
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.pretrained import find_device
 from reference_model.pipeline import Sampling, load
 
 _SILENCE = 1e-4  # peak, -80 dBFS
@@ -60,7 +61,7 @@ def generate(options: Options) -> Path:
     sampling = Sampling(steps=options.steps, cfg=options.cfg, phi=options.phi, grounding=options.grounding)
     mix = _sounding(options.mix)
     style = None if options.style is None else _sounding(options.style)[None]
-    model = load(options.weights, _device(options.device))
+    model = load(options.weights, find_device(options.device))
 
     with tqdm(total=options.steps, desc="generating", unit="step", disable=options.quiet) as bar:
         bass = model.accompany(
@@ -77,15 +78,6 @@ def _sounding(path: Path) -> np.ndarray:
     if max(audio.max(), -audio.min()) < _SILENCE:
         raise BadInputError(f"{path}: is silent; give a file with sound")
     return audio
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BadInputError(f"device '{name}' cannot be used ({str(error).splitlines()[0]}); try cpu") from None
-    return device
 
 
 def main() -> None:

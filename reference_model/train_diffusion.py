@@ -6,7 +6,6 @@ the batch size is that of each process.
 
 import copy
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import atomic_path
 from bassbench.runs import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
+    refuse_other_settings,
     restore_optimizer,
     save_tensors,
+    settings_of,
     step_generator,
+    warmed_cosine,
 )
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
@@ -106,21 +107,14 @@ class State:
         tensors = {f"unet.{name}": tensor for name, tensor in self.unet.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer")
-        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": _comparable(config)})
+        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=_FREE_TO_CHANGE)})
         self.average.save_pretrained(run.path / "unet.safetensors")
 
     def resume(self, run: RunFolder, config: TrainingConfig) -> None:
         """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
         if run.checkpoint.exists():
             tensors, metadata = load_tensors(run.checkpoint)
-            before, now = metadata.get("config", {}), _comparable(config)
-            changed = [
-                f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]
-            ]
-            if changed:
-                raise BadInputError(
-                    f"{run.path}: holds a run of other settings ({'; '.join(changed)}); use a new folder"
-                )
+            refuse_other_settings(run.path, metadata.get("config", {}), settings_of(config, free=_FREE_TO_CHANGE))
             for prefix, model in (("unet.", self.unet), ("average.", self.average)):
                 model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             restore_optimizer(self.optimizer, tensors, "optimizer")
@@ -154,13 +148,13 @@ def train(
     state.resume(run, config)
     model, prepared = accelerator.prepare(unet, optimizer)
     if accelerator.is_main_process:
-        _drop_log_after(run, state.step)
+        run.forget_after(state.step)
 
     losses: list[float] = []
     bar = tqdm(total=config.steps, initial=state.step, desc="diffusion", disable=not accelerator.is_main_process)
     while state.step < config.steps:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(state.step, config)
+            group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
         generator = step_generator(config.seed, state.step, rank)
         mix, bass = pairs.batch(generator, config.batch_size)
         level, noise = draw_levels_and_noise(generator, bass)
@@ -202,13 +196,6 @@ def train(
     bar.close()
     accelerator.wait_for_everyone()
     return state.average
-
-
-def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then a cosine to zero at the last step."""
-    assert config.steps and config.learning_rate
-    warm = min(1.0, (step + 1) / max(config.warmup, 1))
-    return config.learning_rate * warm * (1 + math.cos(math.pi * step / config.steps)) / 2
 
 
 def draw_levels_and_noise(generator: np.random.Generator, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -254,26 +241,6 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     if config.checkpoint_every % config.log_every:
         raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
     return config
-
-
-def _comparable(config: TrainingConfig) -> dict[str, Any]:
-    values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    return {name: value for name, value in values.items() if name not in _FREE_TO_CHANGE}
-
-
-def _drop_log_after(run: RunFolder, step: int) -> None:
-    """Forget rows that were logged after the checkpoint: those steps will run again."""
-    log = run.path / "log.jsonl"
-    if log.exists():
-        kept = []
-        for line in log.read_text().splitlines(keepends=True):
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError):  # cut off in the middle by a kill
-                continue
-        with atomic_path(log) as temporary:
-            temporary.write_text("".join(kept))
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
-from bassbench.runs import load_tensors, save_tensors
+from bassbench.pretrained import load_pretrained
+from bassbench.runs import save_tensors
 from reference_model.blocks import Upsample, convolution
 from reference_model.positional_bias import Attention
 
@@ -200,14 +201,4 @@ class UNet(nn.Module):
 
         Raises BadInputError if the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = load_tensors(path)
-        if metadata.get("kind") != "unet":
-            raise BadInputError(
-                f"{path}: holds weights of kind {metadata.get('kind', 'unknown')!r}; expected a U-Net's"
-            )
-        model = cls(UNetConfig.from_dict(metadata.get("config", {})))
-        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        if expected != {name: tensor.shape for name, tensor in tensors.items()}:
-            raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        return model.to(device).eval().requires_grad_(False)
+        return load_pretrained(path, "unet", lambda config: cls(UNetConfig.from_dict(config)), device)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +13,11 @@ from bassbench.runs import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
+    refuse_other_settings,
     restore_optimizer,
     save_tensors,
     step_generator,
+    warmed_cosine,
 )
 
 
@@ -83,3 +86,25 @@ def test_the_log_is_one_json_object_a_line(tmp_path: Path) -> None:
 def test_content_hash_separates_its_parts() -> None:
     assert content_hash("ab", "c") != content_hash("a", "bc")
     assert content_hash("ab") == content_hash(b"ab")
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
+    rates = [warmed_cosine(step, steps=100, warmup=10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1, rel=0.01) and max(rates) > 0.95 and rates[100] == pytest.approx(0)
+    assert int(np.argmax(rates)) in (9, 10)
+
+
+def test_forgotten_rows_are_those_after_the_step_and_those_cut_off(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in (1, 2, 3):
+        run.log(step=step)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 1, "lo')
+    run.forget_after(2)
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    refuse_other_settings(tmp_path, {"steps": 3, "old": 1}, {"steps": 3})
+    with pytest.raises(BadInputError, match=r"seed was 1, is 2"):
+        refuse_other_settings(tmp_path, {"seed": 1}, {"seed": 2})

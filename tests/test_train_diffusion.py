@@ -17,7 +17,7 @@ from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
 from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_pairs
-from reference_model.train_diffusion import TrainingConfig, learning_rate, resolved, train, validate
+from reference_model.train_diffusion import TrainingConfig, resolved, train, validate
 from reference_model.unet import UNETS, UNet
 
 
@@ -123,13 +123,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="not finite any more at step 7"):
         train(config(tmp_path), Melodies(poison_after=7), Melodies())
     assert log(tmp_path)[-1]["step"] == 7
-
-
-def test_learning_rate_warms_up_and_ends_at_zero(tmp_path: Path) -> None:
-    settings = resolved(config(tmp_path, steps=100, learning_rate=1.0, warmup=10))
-    rates = [learning_rate(step, settings) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1, rel=0.01) and max(rates) > 0.95 and rates[100] == pytest.approx(0)
-    assert np.argmax(rates) in (9, 10)
 
 
 @pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": -1}, {"checkpoint_every": 7, "log_every": 2}])
