@@ -184,7 +184,7 @@ def test_weights_in_the_wrong_place_are_refused(weights: Path, tmp_path: Path) -
     with pytest.raises(BadInputError, match="needs autoencoders"):
         load(folder)
     shutil.copy(folder / "bass_autoencoder.safetensors", folder / "unet.safetensors")
-    with pytest.raises(BadInputError, match="expected a U-Net"):
+    with pytest.raises(BadInputError, match="expected 'unet'"):
         load(folder)
 
 
