@@ -154,7 +154,8 @@ def _loaded(embedder: Embedder, device: str) -> WindowFunction:
     return embedder.loader(device)
 
 
-_MUSICNN_HOP = musicnn.PATCH_FRAMES  # patches side by side, as the authors' package cuts them
+# Patches side by side, as the authors' package cuts them: overlapping ones by half moved no anchor of 50 songs by 2 %.
+_MUSICNN_HOP = musicnn.PATCH_FRAMES
 _LOG_MEL_WINDOW = 128 * 1024
 
 EMBEDDERS: dict[str, Embedder] = {

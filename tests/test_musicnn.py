@@ -44,7 +44,7 @@ def test_log_mel_equals_librosa() -> None:
 
 def test_a_loud_frame_does_not_overflow(model: MusiCNN) -> None:
     # A full-scale low tone has a mel power above 65504 / 10000, where float16 ends.
-    audio = np.sin(2 * np.pi * 110 * np.arange(48_000) / 16_000).astype(np.float32) * 8
+    audio = np.sin(2 * np.pi * 110 * np.arange(48_000) / 16_000).astype(np.float32)
     tags, embeddings = tags_and_embeddings(model, audio)
     assert np.isfinite(tags).all() and np.isfinite(embeddings).all()
 
