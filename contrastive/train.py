@@ -1,0 +1,280 @@
+"""Train the mix-bass matcher: `python -m contrastive.train`.
+
+To resume, run the same command again. For several GPUs or machines start the same command with `accelerate launch`;
+batch size and negatives are those of each process.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.files import atomic_path
+from bassbench.runs import (
+    RunFolder,
+    load_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    save_tensors,
+    step_generator,
+)
+from contrastive.augment import Augmentation, augmented
+from contrastive.config import MATCHERS, MIN_SECONDS
+from contrastive.encoder import Matcher, similarity
+from contrastive.loss import alike, info_nce
+from contrastive.sampling import draw_batch
+from contrastive.songs import SongFeatures, song_features
+from contrastive.validation import validate
+
+LOSS_WEIGHTS = {"find_bass": 0.5, "find_mix": 0.5}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run. What is not given is the preset's."""
+
+    run: Path = Path("runs/matcher")
+    """Folder for log, checkpoint and weights (matcher.safetensors)."""
+    preset: Literal["tiny", "small", "paper"] = "small"
+    data: str = "train"
+    """Split of the song bank to train on."""
+    songs: int | None = None
+    """Songs of the split (default: all)."""
+    variants: int = 1
+    """Renderings of each song."""
+    validation_songs: int = 64
+    steps: int | None = None
+    batch_size: int | None = None
+    """Pairs of each process; each brings its own bass and three hard negatives."""
+    learning_rate: float | None = None
+    seconds: float = 8.0
+    """Length of a training crop."""
+    alike: float = 0.9
+    """Negatives that correlate with the true bass beyond this are left out."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    warmup: int = 100
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    """Largest gradient norm."""
+    seed: int = 0
+    precision: Literal["bf16", "no"] = "bf16"
+    device: Literal["auto", "cpu"] = "auto"
+    threads: int | None = None
+    processes: int = 2
+    """Rendering processes, for songs whose features are not in the cache yet."""
+    log_every: int = 10
+    validate_every: int = 250
+    checkpoint_every: int = 250
+
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tiny": {"steps": 20, "batch_size": 4, "learning_rate": 3e-3},
+    "small": {"steps": 5_000, "batch_size": 32, "learning_rate": 1e-3},
+    "paper": {"steps": 100_000, "batch_size": 256, "learning_rate": 3e-4},
+}
+_FREE_TO_CHANGE = ("run", "device", "threads", "processes", "log_every", "validate_every", "checkpoint_every")
+
+
+@dataclass
+class State:
+    """All that lives during training and is saved in a checkpoint."""
+
+    matcher: Matcher
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+    def save(self, run: RunFolder, config: TrainingConfig) -> None:
+        """Write the checkpoint, and the weights as they would be shipped."""
+        tensors = {f"matcher.{name}": tensor for name, tensor in self.matcher.state_dict().items()}
+        tensors |= optimizer_tensors(self.optimizer, "optimizer")
+        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": _comparable(config)})
+        self.matcher.save_pretrained(run.path / "matcher.safetensors")
+
+    def resume(self, run: RunFolder, config: TrainingConfig) -> None:
+        """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
+        if run.checkpoint.exists():
+            tensors, metadata = load_tensors(run.checkpoint)
+            before, now = metadata.get("config", {}), _comparable(config)
+            changed = [
+                f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]
+            ]
+            if changed:
+                raise BadInputError(
+                    f"{run.path}: holds a run of other settings ({'; '.join(changed)}); use a new folder"
+                )
+            prefix = "matcher."
+            self.matcher.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+            restore_optimizer(self.optimizer, tensors, "optimizer")
+            for parameter, moments in self.optimizer.state.items():
+                for name, moment in moments.items():
+                    if moment.shape == parameter.shape:  # the fused step needs the parameter's memory layout
+                        moments[name] = torch.empty_like(parameter).copy_(moment)
+            self.step = metadata["step"]
+
+
+def train(
+    config: TrainingConfig,
+    songs: Sequence[SongFeatures],
+    validation: Sequence[SongFeatures],
+    *,
+    accelerator: Accelerator | None = None,
+) -> Matcher:
+    """Run or resume training to its last step and return the matcher; its weights are in the run folder.
+
+    Raises:
+        BadInputError: the run folder holds another run, the songs are too short, or the loss is not finite any more.
+    """
+    config = resolved(config)
+    assert config.steps and config.batch_size and config.learning_rate
+    if accelerator is None:
+        accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+    run, rank, device = RunFolder(config.run), accelerator.process_index, accelerator.device
+    sizes = MATCHERS[config.preset]
+    frames = round(config.seconds * sizes.features.frames_per_second)
+    songs = [song for song in songs if song.frames > frames + 1 and song.bass.any() and song.mix.any()]
+    if len(songs) < 2:
+        raise BadInputError(f"{len(songs)} songs are longer than {config.seconds:g} s; at least 2 are needed")
+
+    torch.manual_seed(config.seed)
+    matcher = Matcher(sizes).to(device)
+    optimizer = torch.optim.AdamW(
+        matcher.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+    )
+    state = State(matcher, optimizer)
+    state.resume(run, config)
+    model, prepared = accelerator.prepare(matcher, optimizer)
+    if accelerator.is_main_process:
+        _drop_log_after(run, state.step)
+
+    seen: list[dict[str, float]] = []
+    bar = tqdm(total=config.steps, initial=state.step, desc="matcher", disable=not accelerator.is_main_process)
+    while state.step < config.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(state.step, config)
+        generator = step_generator(config.seed, state.step, rank)
+        batch = draw_batch(songs, generator, sizes.features, pairs=config.batch_size, frames=frames)
+        mix, bass = (torch.from_numpy(views).to(device) for views in (batch.mix, batch.bass))
+        same = alike(bass, len(mix), threshold=config.alike)
+        mix, bass = augmented(mix, bass, generator, config.augmentation)
+        torch.manual_seed(int(generator.integers(2**62)))  # dropout
+
+        matcher.train()
+        with accelerator.autocast():
+            mix, bass, scale = model(mix, bass)
+        losses = info_nce(similarity(mix, bass), scale, alike=same)
+        loss = sum((LOSS_WEIGHTS[name] * value for name, value in losses.items()), torch.zeros((), device=device))
+        accelerator.backward(loss)
+        norm = float(accelerator.clip_grad_norm_(matcher.parameters(), config.clip))
+        if not math.isfinite(norm):  # the same on every process: gradients are averaged
+            raise BadInputError(
+                f"{run.path}: the loss is not finite any more at step {state.step} "
+                f"(loss {loss.item():g}, gradient norm {norm:g}); lower --learning-rate and start in a new folder"
+            )
+        prepared.step()
+        prepared.zero_grad()
+        state.step += 1
+
+        bar.update()
+        if accelerator.is_main_process:
+            seen.append({"loss": loss.item(), **{name: value.item() for name, value in losses.items()}})
+            last = state.step == config.steps
+            if state.step % config.log_every == 0 or last:
+                means = {name: float(np.mean([row[name] for row in seen])) for name in seen[0]}
+                rate = optimizer.param_groups[0]["lr"]
+                run.log(step=state.step, **means, scale=scale.item(), gradient_norm=norm, learning_rate=rate)
+                bar.set_postfix(loss=f"{means['loss']:.3f}")
+                seen.clear()
+            if state.step % config.validate_every == 0 or last:
+                row = validate(matcher, validation)
+                run.log(step=state.step, **row)
+                bar.write(f"step {state.step}: " + "  ".join(f"{name} {value:.3f}" for name, value in row.items()))
+            if state.step % config.checkpoint_every == 0 or last:
+                state.save(run, config)
+    bar.close()
+    accelerator.wait_for_everyone()
+    return matcher.eval()
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine to zero at the last step."""
+    assert config.steps and config.learning_rate
+    warm = min(1.0, (step + 1) / max(config.warmup, 1))
+    return config.learning_rate * warm * (1 + math.cos(math.pi * step / config.steps)) / 2
+
+
+def resolved(config: TrainingConfig) -> TrainingConfig:
+    """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
+    missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
+    config = dataclasses.replace(config, **missing)
+    for name in ("steps", "batch_size", "variants", "processes", "log_every", "validate_every", "checkpoint_every"):
+        if getattr(config, name) < 1:
+            raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
+    if config.seconds < MIN_SECONDS:
+        raise BadInputError(f"--seconds must be at least {MIN_SECONDS:g}, got {config.seconds:g}")
+    if config.validation_songs < 2:
+        raise BadInputError("retrieval takes at least 2 in --validation-songs")
+    if config.checkpoint_every % config.log_every:
+        raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
+    return config
+
+
+def _comparable(config: TrainingConfig) -> dict[str, Any]:
+    values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return {name: value for name, value in values.items() if name not in _FREE_TO_CHANGE}
+
+
+def _drop_log_after(run: RunFolder, step: int) -> None:
+    """Forget rows that were logged after the checkpoint: those steps will run again."""
+    log = run.path / "log.jsonl"
+    if log.exists():
+        kept = []
+        for line in log.read_text().splitlines(keepends=True):
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (ValueError, KeyError):  # cut off in the middle by a kill
+                continue
+        with atomic_path(log) as temporary:
+            temporary.write_text("".join(kept))
+
+
+def main() -> None:
+    """Command line."""
+    with exit_on_bad_input():
+        config = resolved(tyro.cli(TrainingConfig, description=__doc__))
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+        sizes = MATCHERS[config.preset].features
+        with accelerator.main_process_first():
+            songs, validation = (
+                song_features(
+                    split,
+                    sizes,
+                    songs=count,
+                    variants=variants,
+                    processes=config.processes,
+                    progress=accelerator.is_main_process,
+                )
+                for split, count, variants in (
+                    (config.data, config.songs, config.variants),
+                    ("validation", config.validation_songs, 1),
+                )
+            )
+        train(config, songs, validation, accelerator=accelerator)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The trainer: it learns, resumes to the same numbers, and refuses what it cannot run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from bassbench.bad_input import BadInputError
+from contrastive.augment import Augmentation
+from contrastive.config import MATCHERS
+from contrastive.encoder import Matcher
+from contrastive.songs import SongFeatures
+from contrastive.train import TrainingConfig, resolved, train
+
+FEATURES = MATCHERS["tiny"].features
+SECONDS = 5.0
+
+
+def _songs(count: int, seed: int) -> list[SongFeatures]:
+    """Songs whose bass plays, in unison, what a part of the mix plays three octaves higher."""
+    generator = np.random.default_rng(seed)
+    songs = []
+    for index in range(count):
+        mix, bass = (np.zeros((FEATURES.bins, 420), dtype=np.uint8) for _ in range(2))
+        start = 0
+        while start < 420:
+            length, pitch = int(generator.choice([4, 8, 12])), int(generator.integers(8, 22)) * 3
+            bass[pitch - 1 : pitch + 2, start : start + length - 1] = 200
+            mix[pitch + 107 : pitch + 110, start : start + length - 1] = 190
+            start += length
+        songs.append(SongFeatures(f"{seed}-{index}", mix, bass, -1, 120.0, np.arange(0.0, 12.0, 2.0)))
+    return songs
+
+
+CONFIG = TrainingConfig(preset="tiny", seconds=SECONDS, precision="no", device="cpu", validation_songs=6)
+
+
+def _log(folder: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "time"} for row in rows]
+
+
+def test_it_learns_and_leaves_weights(tmp_path: Path) -> None:
+    plain = Augmentation(equaliser=1.0, gain=1.0, floor=(-90.0, -60.0), leaks=0.0)
+    config = replace(CONFIG, run=tmp_path / "run", steps=60, batch_size=8, learning_rate=1e-2, warmup=10)
+    config = replace(config, validate_every=60, augmentation=plain)
+    matcher = train(config, _songs(24, 0), _songs(8, 1))
+    rows = _log(tmp_path / "run")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    final = [row for row in rows if "r_at_1" in row][-1]
+    assert np.mean(losses[-3:]) < 0.75 * losses[0]
+    assert final["mrr"] > 0.6 and final["beats_semitone"] > 0.6
+    back = Matcher.from_pretrained(tmp_path / "run" / "matcher.safetensors")
+    for name, tensor in matcher.state_dict().items():
+        torch.testing.assert_close(back.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+def test_a_run_that_was_cut_off_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    songs, validation = _songs(8, 0), _songs(6, 1)
+    config = replace(CONFIG, steps=12, batch_size=4, warmup=2, log_every=2, validate_every=4, checkpoint_every=6)
+    whole = train(replace(config, run=tmp_path / "whole"), songs, validation)
+
+    calls = 0
+    clip = Accelerator.clip_grad_norm_
+
+    def killed(self: Accelerator, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise KeyboardInterrupt
+        return clip(self, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Accelerator, "clip_grad_norm_", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(replace(config, run=tmp_path / "cut"), songs, validation)
+    resumed = train(replace(config, run=tmp_path / "cut"), songs, validation)
+    assert _log(tmp_path / "cut") == _log(tmp_path / "whole")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor), name
+
+    with pytest.raises(BadInputError, match="learning_rate was"):
+        train(replace(config, run=tmp_path / "cut", learning_rate=1.0), songs, validation)
+
+
+def test_a_diverging_run_stops_and_says_so(tmp_path: Path) -> None:
+    config = replace(CONFIG, run=tmp_path, steps=20, batch_size=4, learning_rate=1e30, warmup=1, clip=1e30)
+    with pytest.raises(BadInputError, match="not finite any more"):
+        train(config, _songs(6, 0), _songs(3, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "--steps must be"),
+        ({"seconds": 2.0}, "--seconds must be"),
+        ({"validation_songs": 1}, "at least 2"),
+        ({"log_every": 7}, "multiple of --log-every"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        resolved(replace(CONFIG, **changes))
+
+
+def test_songs_that_are_too_short_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="0 songs are longer than 60 s"):
+        train(replace(CONFIG, run=tmp_path, seconds=60.0), _songs(3, 0), _songs(3, 1))
