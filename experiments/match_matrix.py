@@ -1,0 +1,220 @@
+"""Which bass belongs to which mix?  The soft-assignment matrix of the paper's third figure.
+
+    python -m experiments.match_matrix
+
+25 test mixes against 25 basses: the real ones, those that the reference model generated for the mixes, and the real
+ones shuffled. Each row is a softmax of the matcher's similarities over the basses. Run it again to go on where it was
+cut off.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn as sns
+import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.baselines import derangement
+from bassbench.bootstrap import Interval, mean_interval
+from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.files import atomic_path, content_hash
+from bassbench.rows import Measurement, Row, RowStore
+from contrastive.encoder import Matcher
+from contrastive.scoring import WEIGHTS, score
+from contrastive.validation import ranks
+from experiments import setup
+from experiments.match_proof import weights_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
+
+NAME = "match_matrix"
+REAL, GENERATED, SHUFFLED = "real bass", "reference model", "real bass, shuffled"
+SHARE, FOUND, P_VALUE = "diagonal share", "R@1", "p-value"
+PERMUTATIONS = 10_000
+_NOTES = """
+Each row of a matrix is a softmax of one mix's similarities with all basses, divided by the temperature that the
+matcher learned. "Diagonal share": mean of the diagonal (1 / clips by chance). "p-value": share of 10,000 random
+pairings of mixes with basses, and the one at hand, whose diagonal share is at least as large. Brackets: 95 %
+confidence interval, bootstrap over mixes.
+"""
+
+
+@dataclass(frozen=True)
+class MatchMatrix:
+    """Soft assignment of basses to mixes for real, generated and shuffled bass.
+
+    Writes match_matrix.jsonl, .csv, .md, .png and the matrices in the folder match_matrix. A second run computes
+    nothing twice.
+    """
+
+    clips: int = 25
+    """Test songs."""
+    cfg: float = 2.0
+    """Guidance weight of the reference model."""
+    phi: float = 0.5
+    """Rescale of the guided estimate."""
+    steps: int = 64
+    """DDIM steps."""
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU if there is one."""
+    output: Path = Path("results")
+    """Folder for the results."""
+    weights: str = "small"
+    """The reference model: a name of shipped weights, or a folder."""
+    matcher: Path = WEIGHTS
+    """The matcher's weights."""
+    batch_size: int = 8
+    """Clips sampled at a time; it does not change the result."""
+    seed: int = 0
+    """Seed of the noise, the shuffling, the permutations and the bootstrap."""
+
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        if self.clips < 2:
+            raise BadInputError("a matrix takes at least 2 in --clips")
+        if self.batch_size < 1 or self.seed < 0:
+            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
+        Sampling(steps=self.steps, cfg=self.cfg, phi=self.phi)
+
+    def run(self) -> None:
+        """Measure what is missing, print the table and write the report."""
+        self.validate()
+        requests = clip_requests("test", self.clips)
+        matcher = Matcher.from_pretrained(self.matcher)
+        setup.output_folder(self.output)
+        rows, matrices = study(self, setup.load_model(self.weights, self.device), matcher, requests)
+        title = "Which bass belongs to which mix?"
+        setup.report(rows, self.output, NAME, title=title, settings=("cfg",), notes=_NOTES)
+        matrix_figure(self.output / f"{NAME}.png", matrices)
+
+
+def study(
+    config: MatchMatrix, model: BassAccompaniment, matcher: Matcher, requests: list[ClipRequest]
+) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """All rows, the missing ones measured, and the matrices `(mixes, basses)` by system."""
+    count = len(requests)
+    protocol = {
+        "matcher": weights_hash(matcher),
+        "songs": f"{count} test clips, {content_hash(*(request.key for request in requests))[:8]}",
+        "permutations": PERMUTATIONS,
+        "interval": "95 %, bootstrap over mixes",
+    }
+    sampling = Sampling(steps=config.steps, cfg=config.cfg, phi=config.phi)
+    of_model = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, "weights": setup.weights_hash(model)}
+    tasks, files = [], {}
+    for system in (REAL, GENERATED, SHUFFLED):
+        setting: dict[str, Any] = of_model if system == GENERATED else {}
+        wanted = tuple(
+            Measurement(
+                experiment=NAME,
+                system=system,
+                setting=setting,
+                metric=metric,
+                clips=count,
+                seed=config.seed,
+                protocol=protocol,
+            )
+            for metric in (SHARE, FOUND, P_VALUE)
+        )
+        # The matrix is kept beside the rows, under the key of its first row.
+        files[system] = config.output / NAME / f"{wanted[0].key}.json"
+
+        def measure(advance: setup.Advance, system: str = system) -> Sequence[Interval]:
+            clips = [cached_clip(request) for request in requests]
+            basses = [clip.bass for clip in clips]
+            if system == GENERATED:
+                basses = []
+                for batch in setup.in_batches(count, config.batch_size):
+                    mixes = np.stack([clips[index].mix for index in batch])
+                    seeds = [setup.clip_seed(config.seed, index) for index in batch]
+                    basses += list(model.accompany(mixes, seeds=seeds, sampling=sampling))
+                    for _ in batch:
+                        advance()
+            elif system == SHUFFLED:
+                partner = derangement(count, generator=np.random.default_rng(config.seed))
+                basses = [basses[index] for index in partner]
+            similarities = score([clip.mix for clip in clips], basses, matcher=matcher)
+            matrix = soft_assignment(similarities, float(matcher.log_scale.exp().clamp(max=100.0)))
+            with atomic_path(files[system]) as temporary:
+                temporary.write_text(json.dumps(np.round(matrix, 5).tolist()))
+            return matrix_scores(matrix, config.seed)
+
+        tasks.append(setup.Task(wanted, measure))
+    store = RowStore(config.output / f"{NAME}.jsonl")
+    rows = setup.measure_missing(tasks, store, clips=count, device=model.device.type, what=NAME)
+    return rows, {system: _read_matrix(path) for system, path in files.items()}
+
+
+def soft_assignment(similarities: np.ndarray, scale: float) -> np.ndarray:
+    """Softmax over each row of `(mixes, basses)` similarities times `scale` (1 / temperature), float64."""
+    logits = scale * similarities.astype(np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def matrix_scores(matrix: np.ndarray, seed: int) -> tuple[Interval, Interval, Interval]:
+    """Diagonal share, recall at 1 and permutation p-value of a soft assignment `(clips, clips)`."""
+    found = (ranks(matrix) == 1).astype(float)
+    undefined = float("nan")
+    return (
+        mean_interval(np.diag(matrix), generator=np.random.default_rng(seed)),
+        mean_interval(found, generator=np.random.default_rng(seed)),
+        Interval(permutation_p(matrix, np.random.default_rng(seed)), undefined, undefined),
+    )
+
+
+def permutation_p(matrix: np.ndarray, generator: np.random.Generator, *, permutations: int = PERMUTATIONS) -> float:
+    """Share of random pairings, and the one at hand, whose diagonal share is at least that of the one at hand."""
+    count = len(matrix)
+    observed = np.trace(matrix)
+    orders = np.argsort(generator.random((permutations, count)), axis=1)
+    drawn = matrix[np.arange(count), orders].sum(axis=1)
+    return float((1 + (drawn >= observed - 1e-12).sum()) / (1 + permutations))
+
+
+def matrix_figure(path: Path, matrices: dict[str, np.ndarray]) -> None:
+    """Draw the matrices side by side on one colour scale; the file appears whole or not at all.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    style: dict[Any, Any] = {"font.size": 9, "axes.titlesize": 10}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(3.2 * len(matrices) + 0.6, 3.4), dpi=200, layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+        image = None
+        for axes, (system, matrix) in zip(panels, matrices.items(), strict=True):
+            image = axes.imshow(matrix, cmap=sns.color_palette("rocket", as_cmap=True), vmin=0.0, vmax=1.0)
+            axes.set(title=system, xlabel="bass", xticks=[], yticks=[])
+        panels[0].set_ylabel("mix")
+        assert image is not None
+        figure.colorbar(image, ax=list(panels), label="share of the mix's row", shrink=0.8)
+        try:
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, metadata={"Software": None})
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"{path}: cannot write the figure ({error})") from None
+
+
+def _read_matrix(path: Path) -> np.ndarray:
+    try:
+        return np.array(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path}: cannot read the matrix ({error}); move {NAME}.jsonl away and run again") from None
+
+
+def main() -> None:
+    """Command line."""
+    with exit_on_bad_input():
+        tyro.cli(MatchMatrix, description=__doc__).run()
+
+
+if __name__ == "__main__":
+    main()
