@@ -11,14 +11,13 @@ import librosa
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
-from bassbench.render import Clip, Note, Part, render_parts
+from bassbench.render import Clip, Note, bass_part, render_parts
 
 Anchor = Callable[[Clip, Clip, int], np.ndarray]
 Codec = Callable[[np.ndarray], np.ndarray]
 """Audio `(2, samples)` -> the same audio through an autoencoder, `(2, samples)`."""
 
 REAL, CODEC, OTHER = "real bass", "real bass through the codec", "bass of another song"
-_BASS_VOLUME, _BASS_REVERB = 120, 20
 
 
 def anchors(codec: Codec | None = None) -> dict[str, Anchor]:
@@ -80,8 +79,8 @@ def semitone_up(clip: Clip, other: Clip, seed: int) -> np.ndarray:
         shifted = librosa.effects.pitch_shift(clip.bass, sr=SAMPLE_RATE, n_steps=1)
         return fit_length(shifted.astype(np.float32), clip.bass.shape[1])
     notes = tuple(Note(n.start, n.end, min(n.pitch + 1, 127), n.velocity) for n in clip.bass_notes)
-    part = Part("bass", clip.bass_program, False, notes, volume=_BASS_VOLUME, reverb=_BASS_REVERB)
-    return _as_loud_as(clip.bass, fit_length(render_parts([part], clip.seconds), clip.bass.shape[1]))
+    played = render_parts([bass_part(clip.bass_program, notes)], clip.seconds)
+    return _as_loud_as(clip.bass, fit_length(played, clip.bass.shape[1]))
 
 
 def silence(clip: Clip, other: Clip, seed: int) -> np.ndarray:

@@ -46,12 +46,13 @@ def curve_figure(
     title: str = "",
     x_label: str = "",
     y_label: str = "",
+    share: bool = False,
 ) -> None:
     """Draw one metric of `curves` against the numeric setting `across` on a log2 axis.
 
     Confidence intervals are bands; `hue` names a setting that makes one curve for each of its values; `anchors` are
-    labelled horizontal lines. The value axis is logarithmic where the values span more than a factor of ten. The file
-    (png, svg or pdf by suffix) appears whole or not at all.
+    labelled horizontal lines. The value axis is logarithmic where the values span more than a factor of ten, and from
+    0 to 1 where the metric is a `share`. The file (png, svg or pdf by suffix) appears whole or not at all.
 
     Raises:
         BadInputError: rows measured by different protocols, or the file cannot be written.
@@ -66,7 +67,7 @@ def curve_figure(
         figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        _scale(axes, rows, sorted(frame[across].unique()))
+        _scale(axes, rows, sorted(frame[across].unique()), share=share)
         _draw_anchors(axes, anchors)
         _draw_curves(axes, frame, across, hue)
         axes.set(xlabel=x_label or across, ylabel=y_label or curves[0].metric)
@@ -91,12 +92,15 @@ def _frame(curves: Sequence[Row], across: str, hue: str | None) -> pd.DataFrame:
     return frame.sort_values(["curve", across], kind="stable")
 
 
-def _scale(axes: Axes, rows: Sequence[Row], ticks: Sequence[float]) -> None:
+def _scale(axes: Axes, rows: Sequence[Row], ticks: Sequence[float], *, share: bool) -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.margins(x=0.03)
+    if share:
+        axes.set_ylim(0, 1)
+        return
     values = [v for row in rows for v in (row.value, row.low, row.high) if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(values), max(values)
     if low > 0 and high / low > _LOG_BEYOND:

@@ -20,7 +20,6 @@ from bassbench.song_bank import Chord, Song
 CLIP_SAMPLES = 256 * 4096  # 23.8 s: the paper's training length
 BASS_PROGRAMS = tuple(range(32, 40))
 _PEAK = 10 ** (-1 / 20)
-_BASS_VOLUME = 120
 _TRACK_VOLUME = 84  # 6 dB of random gain above it still fits the controller's 127
 _TAIL_SECONDS = 2.0
 _NOTE_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -139,9 +138,8 @@ def arrange(
         drawn = [part for i, part in enumerate(drawn) if kept[i] or (i == lone and not kept.any())]
     if not vary:
         shift, program, bass_over_mix = 0, bass.program, -2.0
-    bass = dataclasses.replace(bass, program=program, volume=_BASS_VOLUME, reverb=20)
     return Arrangement(
-        bass=_transposed(bass, shift),
+        bass=_transposed(bass_part(program, bass.notes), shift),
         others=tuple(_transposed(part, shift) for part in drawn),
         chords=tuple(
             _moved_chord(chord, shift, start, seconds)
@@ -153,6 +151,11 @@ def arrange(
         transposition=shift,
         bass_over_mix=bass_over_mix,
     )
+
+
+def bass_part(program: int, notes: tuple[Note, ...]) -> Part:
+    """Notes as every bass is played here: loud, centred, with a little reverb."""
+    return Part("bass", program, False, notes, volume=120, reverb=20)
 
 
 def render_parts(parts: Sequence[Part], seconds: float, *, soundfont: Path | None = None) -> np.ndarray:
@@ -262,7 +265,7 @@ def _parts(song: Song, start: float, seconds: float) -> tuple[Part, list[Part]]:
             if n.end > start + 0.03 and n.start < start + seconds
         )
         if instrument.name == "bass":
-            bass = Part("bass", instrument.program, False, notes)
+            bass = bass_part(instrument.program, notes)
         elif notes:
             name = instrument.name or "part"
             while name in names:

@@ -124,9 +124,9 @@ class RunFolder:
         kept = []
         for line in log.read_text().splitlines(keepends=True):
             try:
-                if json.loads(line)["step"] <= step:
+                if json.loads(line).get("step", 0) <= step:
                     kept.append(line)
-            except (ValueError, KeyError):  # cut off in the middle by a kill
+            except ValueError:  # cut off in the middle by a kill
                 continue
         with atomic_path(log) as temporary:
             temporary.write_text("".join(kept))

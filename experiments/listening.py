@@ -212,6 +212,7 @@ def write_report(rows: list[Row], folder: Path) -> None:
         title="Does the bass follow the chords of the mix?",
         x_label="guidance weight (CFG)",
         y_label="chord-tone share of voiced frames",
+        share=True,
     )
     title = "Chord-tone share of bass generated for test mixes"
     setup.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES + _against_real(shares))

@@ -25,6 +25,7 @@ from bassbench.runs import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
+    refuse_other_settings,
     restore_optimizer,
     save_tensors,
     step_generator,
@@ -226,6 +227,8 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
     state = prepare(settings, clips, folder)
     main = state.accelerator.is_main_process
     audio, mel = validation_audio(settings, validation), mel_bands(2048)
+    if main:
+        folder.forget_after(state.step)
     if main and state.step == 0:
         folder.log(event="start", settings=_identity(settings), **validate(state, audio, mel))
     bar = tqdm(initial=state.step, total=recipe.steps, desc=f"{settings.which} autoencoder", disable=not main)
@@ -280,10 +283,7 @@ def _save(state: State, folder: RunFolder, identity: dict) -> None:
 
 def _restore(state: State, folder: RunFolder, identity: dict) -> None:
     tensors, metadata = load_tensors(folder.checkpoint)
-    if metadata.get("identity") != identity:
-        raise BadInputError(
-            f"{folder.checkpoint}: belongs to a run with other settings; repeat its command or choose another --run"
-        )
+    refuse_other_settings(folder.path, metadata.get("identity", {}), identity)
     state.step = int(metadata["step"])
     state.autoencoder.load_state_dict(_under("model.", tensors))
     restore_optimizer(state.optimizer, tensors, "optimizer")

@@ -63,3 +63,10 @@ def test_labels_keep_their_distance_and_their_order() -> None:
     assert np.diff(placed).min() >= 0.05 - 1e-9
     assert np.allclose(np.mean(placed[:3]), 0.11)
     assert placed[3] == 0.5
+
+
+def test_a_share_is_drawn_from_0_to_1(tmp_path: Path) -> None:
+    rows = [row(0.8, steps=1), row(0.9, steps=2)]
+    curve_figure(tmp_path / "share.svg", rows, across="steps", anchors=[row(0.01, "noise")], share=True)
+    text = (tmp_path / "share.svg").read_text()
+    assert "<!-- 0.0 -->" in text and "<!-- 1.0 -->" in text
