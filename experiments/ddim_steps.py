@@ -33,6 +33,7 @@ from bassbench.gate import gate
 from bassbench.render import CLIP_SAMPLES
 from bassbench.rows import Measurement, Row, RowStore
 from experiments import setup
+from reference_model.config import R_TIME
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "ddim_steps"
@@ -187,10 +188,10 @@ def anchor_clips(anchor: Anchor, requests: list[ClipRequest], seed: int) -> Iter
 def samples(config: DDIMSteps, model: BassAccompaniment, steps: int, length: int) -> Iterator[np.ndarray]:
     """Unconditional samples `(2, length)`; the noise of a clip is the same for all numbers of steps."""
     for batch in setup.in_batches(config.clips, config.batch_size):
-        no_mix = torch.zeros(len(batch), model.unet.config.mix_dims, -(-length // setup.R_TIME))
+        no_mix = torch.zeros(len(batch), model.unet.config.mix_dims, -(-length // R_TIME))
         seeds = [setup.clip_seed(config.seed, index) for index in batch]
         latent = model.generate_latents(no_mix, seeds=seeds, sampling=Sampling(steps=steps, cfg=0.0))
-        yield from setup.decode_each(model, latent, length)
+        yield from model.decode(latent, length)
 
 
 def write_report(rows: list[Row], folder: Path) -> None:

@@ -18,10 +18,6 @@ from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
 from reference_model.pipeline import BassAccompaniment, load
 
-R_TIME = 4096
-DECODED_TOGETHER = 4
-"""Clips decoded at a time: spectra of 23.8 s are large."""
-
 Advance = Callable[[], object]
 """Called once for each clip that is done."""
 
@@ -61,12 +57,6 @@ def codec(model: BassAccompaniment) -> Codec:
         return model.decode(latent, audio.shape[1])[0]
 
     return through_autoencoder
-
-
-def decode_each(model: BassAccompaniment, latent: torch.Tensor, samples: int) -> Iterator[np.ndarray]:
-    """Audio `(2, samples)` of each clip of `(batch, dims, frames)`, a few in memory at a time."""
-    for some in latent.split(DECODED_TOGETHER):
-        yield from model.decode(some, samples)
 
 
 def clip_seed(seed: int, index: int) -> int:
