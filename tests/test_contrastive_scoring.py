@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from bassbench.bad_input import BadInputError
+from bassbench.baselines import semitone_up
+from bassbench.render import render_clip
+from bassbench.song_bank import Song
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
-from contrastive.scoring import SILENT, score, window_starts
+from contrastive.scoring import SILENT, WEIGHTS, score, window_starts
 
 RATE = 44_100
 
@@ -94,3 +97,12 @@ def test_a_training_matcher_is_scored_without_dropout_and_left_in_training() -> 
     first = score(_clips(1), _clips(1, seed=1), matcher=matcher)
     assert first == score(_clips(1), _clips(1, seed=1), matcher=matcher)
     assert matcher.mix_tower.training and matcher.bass_tower.training
+
+
+def test_the_shipped_weights_know_a_semitone_and_half_a_bar(song: Song) -> None:
+    assert WEIGHTS.stat().st_size < 8_000_000
+    clip = render_clip(song, 0, samples=12 * RATE, vary=False)
+    up = semitone_up(clip, clip, 0)
+    late = np.roll(clip.bass, RATE, axis=1)
+    scores = score([clip.mix], [clip.bass, up, late])[0]
+    assert scores[0] > scores[1] + 0.1 and scores[0] > scores[2] + 0.1
