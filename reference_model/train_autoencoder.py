@@ -300,6 +300,7 @@ def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         settings = tyro.cli(TrainAutoencoder, description=__doc__)
+        _ = settings.recipe, RunFolder(settings.run)  # refused now, not after the songs are rendered
         sources = {
             split: stem_clips(split, settings.which, count, processes=settings.processes)
             for split, count in (("train", settings.clips), ("validation", settings.validation_clips))

@@ -247,6 +247,7 @@ def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
+        RunFolder(config.run)  # refused now, not after the songs are encoded
         if config.threads:
             torch.set_num_threads(config.threads)
         accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")

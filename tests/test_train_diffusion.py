@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -237,3 +239,13 @@ def test_command_trains_on_songs(
         train_diffusion.main()
     assert stop.value.code == 2
     assert "(16, 8) dims, preset 'small' needs (64, 32)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["train_diffusion", "train_autoencoder"])
+def test_a_run_folder_that_cannot_be_made_is_refused_before_any_song_is_rendered(tmp_path: Path, module: str) -> None:
+    (tmp_path / "file").write_text("")
+    which = ["--which", "bass"] if module == "train_autoencoder" else []
+    command = [sys.executable, "-m", f"reference_model.{module}", *which, "--run", str(tmp_path / "file" / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "cannot make the run folder" in done.stderr
+    assert "Traceback" not in done.stderr and "rendering" not in done.stderr and "encoding" not in done.stderr
