@@ -265,13 +265,13 @@ def _parts(song: Song, start: float, seconds: float) -> tuple[Part, list[Part]]:
             if n.end > start + 0.03 and n.start < start + seconds
         )
         if instrument.name == "bass":
-            bass = bass_part(instrument.program, notes)
+            bass = bass_part(int(instrument.program), notes)
         elif notes:
             name = instrument.name or "part"
             while name in names:
                 name += "'"
             names.add(name)
-            others.append(Part(name, instrument.program, instrument.is_drum, notes))
+            others.append(Part(name, int(instrument.program), instrument.is_drum, notes))
     if bass is None or not bass.notes:
         raise BadInputError(f"{song.name}: no bass notes in {start:.1f} to {start + seconds:.1f} s")
     if not others:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
-from bassbench.runs import load_tensors, save_tensors
+from bassbench.pretrained import load_pretrained
+from bassbench.runs import save_tensors
 from contrastive.config import FeatureConfig, MatcherConfig
 from contrastive.features import FLOOR, STEPS_PER_DECIBEL
 
@@ -105,15 +106,7 @@ class Matcher(nn.Module):
 
         Raises BadInputError if the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = load_tensors(path)
-        if metadata.get("kind") != "matcher":
-            raise BadInputError(f"{path}: holds weights of kind {metadata.get('kind', 'unknown')!r}, not a matcher's")
-        model = cls(_config(path, metadata.get("config")))
-        expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        if expected != {name: tensor.shape for name, tensor in tensors.items()}:
-            raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        return model.to(device).eval().requires_grad_(False)
+        return load_pretrained(path, "matcher", lambda config: cls(_config(path, config)), device)
 
 
 def network_input(view: Tensor) -> Tensor:

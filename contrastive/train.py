@@ -5,7 +5,6 @@ batch size and negatives are those of each process.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,14 +18,16 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import atomic_path
 from bassbench.runs import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
+    refuse_other_settings,
     restore_optimizer,
     save_tensors,
+    settings_of,
     step_generator,
+    warmed_cosine,
 )
 from contrastive.augment import Augmentation, augmented
 from contrastive.config import MATCHERS, MIN_SECONDS
@@ -97,21 +98,14 @@ class State:
         """Write the checkpoint, and the weights as they would be shipped."""
         tensors = {f"matcher.{name}": tensor for name, tensor in self.matcher.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer")
-        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": _comparable(config)})
+        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=_FREE_TO_CHANGE)})
         self.matcher.save_pretrained(run.path / "matcher.safetensors")
 
     def resume(self, run: RunFolder, config: TrainingConfig) -> None:
         """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
         if run.checkpoint.exists():
             tensors, metadata = load_tensors(run.checkpoint)
-            before, now = metadata.get("config", {}), _comparable(config)
-            changed = [
-                f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name]
-            ]
-            if changed:
-                raise BadInputError(
-                    f"{run.path}: holds a run of other settings ({'; '.join(changed)}); use a new folder"
-                )
+            refuse_other_settings(run.path, metadata.get("config", {}), settings_of(config, free=_FREE_TO_CHANGE))
             prefix = "matcher."
             self.matcher.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -156,13 +150,13 @@ def train(
     state.resume(run, config)
     model, prepared = accelerator.prepare(matcher, optimizer)
     if accelerator.is_main_process:
-        _drop_log_after(run, state.step)
+        run.forget_after(state.step)
 
     seen: list[dict[str, float]] = []
     bar = tqdm(total=config.steps, initial=state.step, desc="matcher", disable=not accelerator.is_main_process)
     while state.step < config.steps:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(state.step, config)
+            group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
         generator = step_generator(config.seed, state.step, rank)
         batch = draw_batch(songs, generator, sizes.features, pairs=config.batch_size, frames=frames)
         mix, bass = (torch.from_numpy(views).to(device) for views in (batch.mix, batch.bass))
@@ -207,13 +201,6 @@ def train(
     return matcher.eval()
 
 
-def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then a cosine to zero at the last step."""
-    assert config.steps and config.learning_rate
-    warm = min(1.0, (step + 1) / max(config.warmup, 1))
-    return config.learning_rate * warm * (1 + math.cos(math.pi * step / config.steps)) / 2
-
-
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
@@ -230,30 +217,11 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     return config
 
 
-def _comparable(config: TrainingConfig) -> dict[str, Any]:
-    values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    return {name: value for name, value in values.items() if name not in _FREE_TO_CHANGE}
-
-
-def _drop_log_after(run: RunFolder, step: int) -> None:
-    """Forget rows that were logged after the checkpoint: those steps will run again."""
-    log = run.path / "log.jsonl"
-    if log.exists():
-        kept = []
-        for line in log.read_text().splitlines(keepends=True):
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError):  # cut off in the middle by a kill
-                continue
-        with atomic_path(log) as temporary:
-            temporary.write_text("".join(kept))
-
-
 def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
+        RunFolder(config.run)  # refused now, not after the songs are rendered
         if config.threads:
             torch.set_num_threads(config.threads)
         accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")

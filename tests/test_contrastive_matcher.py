@@ -138,7 +138,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no such checkpoint"):
         Matcher.from_pretrained(path)
     save_tensors(path, {"a": torch.zeros(1)}, {"kind": "unet", "config": {}})
-    with pytest.raises(BadInputError, match="not a matcher"):
+    with pytest.raises(BadInputError, match="expected 'matcher'"):
         Matcher.from_pretrained(path)
     save_tensors(path, {"a": torch.zeros(1)}, {"kind": "matcher", "config": {"width": 3}})
     with pytest.raises(BadInputError, match="configuration in the header"):

@@ -9,8 +9,9 @@ from bassbench.files import cache_folder
 from bassbench.song_bank import Song
 
 
-def test_cold_and_warm_cache_agree(song: Song) -> None:
-    request = ClipRequest(song, 21)
+@pytest.mark.parametrize("vary", [True, False])
+def test_cold_and_warm_cache_agree(song: Song, vary: bool) -> None:
+    request = ClipRequest(song, 21, vary=vary)
     cold, warm, direct = cached_clip(request), cached_clip(request), request.render()
     np.testing.assert_array_equal(cold.bass, warm.bass)
     np.testing.assert_allclose(cold.mix, direct.mix, atol=1 / 32767)
