@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,10 @@ from bassbench.render import CLIP_SAMPLES, Clip, Note, default_soundfont, render
 from bassbench.song_bank import Chord, Song, load_songs
 
 _RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise the number when render.py's output changes
+_EFFECTS = "1"  # raise the number when effects.py's output changes
+
+UNSEEN_FONT = "unseen-font"
+_SOUNDFONT_FOLDERS = tuple(map(Path, ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/usr/local/share/soundfonts")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,33 +32,73 @@ class ClipRequest:
     samples: int | None = CLIP_SAMPLES
     vary: bool = True
     subset: bool = False
+    effects: bool = False
+    """Varied timbres (`bassbench.effects`), as for training."""
+    soundfont: Path | None = None
+    """None: the one that pretty_midi bundles."""
 
     @property
     def key(self) -> str:
         """Content hash of everything that the clip's sound depends on."""
         options = json.dumps([self.song.name, self.seed, self.samples, self.vary, self.subset, self.song.window])
         truth = json.dumps([[*dataclasses.astuple(chord)] for chord in self.song.chords])
-        return content_hash(_RENDERER, default_soundfont().name, self.song.midi, options, truth)
+        font = (self.soundfont or default_soundfont()).name
+        renderer = f"{_RENDERER};effects {_EFFECTS}" if self.effects else _RENDERER
+        return content_hash(renderer, font, self.song.midi, options, truth)
 
     def render(self) -> Clip:
         """Render the clip (no cache)."""
-        return render_clip(self.song, self.seed, samples=self.samples, vary=self.vary, subset=self.subset)
+        return render_clip(
+            self.song,
+            self.seed,
+            samples=self.samples,
+            vary=self.vary,
+            subset=self.subset,
+            effects=self.effects,
+            soundfont=self.soundfont,
+        )
+
+
+def unseen_soundfont() -> Path:
+    """FluidR3_GM, which no training data is rendered with: where `BASSBENCH_FLUIDR3` says, or where systems keep it.
+
+    Raises:
+        BadInputError: it is not there.
+    """
+    named = os.environ.get("BASSBENCH_FLUIDR3")
+    places = [Path(named)] if named else [folder / "FluidR3_GM.sf2" for folder in _SOUNDFONT_FOLDERS]
+    for path in places:
+        if path.is_file():
+            return path
+    raise BadInputError(
+        f"split '{UNSEEN_FONT}' needs FluidR3_GM.sf2, not found at {', '.join(map(str, places))}: install the package "
+        "fluid-soundfont-gm or set BASSBENCH_FLUIDR3 to its path"
+    )
 
 
 def clip_requests(
-    split: str, count: int | None = None, *, seed: int = 0, samples: int | None = CLIP_SAMPLES, subset: bool = False
+    split: str,
+    count: int | None = None,
+    *,
+    seed: int = 0,
+    samples: int | None = CLIP_SAMPLES,
+    subset: bool = False,
+    effects: bool = False,
 ) -> list[ClipRequest]:
     """One request per song for the first `count` songs of a split, drawn evenly over it (None: all).
+
+    The split "unseen-font" is the test split played with another SoundFont (`unseen_soundfont`).
 
     Raises:
         BadInputError: unknown split, or more clips asked for than the split has songs.
     """
-    songs = load_songs(split)
+    soundfont = unseen_soundfont() if split == UNSEEN_FONT else None
+    songs = load_songs("test" if split == UNSEEN_FONT else split)
     if count is not None and not 1 <= count <= len(songs):
         raise BadInputError(f"split '{split}' has {len(songs)} songs; asked for {count} clips")
     # A fixed shuffle, so that n clips are a sample of the whole split and the first n of n + 1.
     order = np.random.default_rng(2402).permutation(len(songs))[:count]
-    return [ClipRequest(songs[i], seed, samples, subset=subset) for i in order]
+    return [ClipRequest(songs[i], seed, samples, subset=subset, effects=effects, soundfont=soundfont) for i in order]
 
 
 def load_clips(split: str, count: int | None = None, *, seed: int = 0, progress: bool = True) -> list[Clip]:
@@ -120,14 +165,14 @@ class StemClips:
 def stem_clips(
     split: str, which: str, count: int | None = None, *, seed: int = 0, processes: int = 1, progress: bool = True
 ) -> StemClips:
-    """Render (once) whole songs of a split with random subsets of the other parts, and give one stem of each.
+    """Render (once) whole songs of a split, timbres varied and some other parts left out, and give one stem of each.
 
     Raises:
         BadInputError: `which` is neither "mix" nor "bass"; an unknown split; too large a count.
     """
     if which not in ("mix", "bass"):
         raise BadInputError(f"a pair has the stems 'mix' and 'bass', not '{which}'")
-    requests = clip_requests(split, count, seed=seed, samples=None, subset=True)
+    requests = clip_requests(split, count, seed=seed, samples=None, subset=True, effects=True)
     folder = cache_folder("clips")
     missing = [request for request in requests if not (folder / f"{request.key}.json").exists()]
     bar = tqdm(total=len(missing), desc=f"rendering {split} songs", disable=not (progress and missing), leave=False)

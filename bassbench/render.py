@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import soundfile
 
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, resample
 from bassbench.bad_input import BadInputError
+from bassbench.effects import Timbre, apply_effects, draw_timbre
 from bassbench.song_bank import Chord, Song
 
 CLIP_SAMPLES = 256 * 4096  # 23.8 s: the paper's training length
@@ -47,6 +49,8 @@ class Part:
     pan: int = 64
     reverb: int = 40
     chorus: int = 0
+    bends: tuple[tuple[float, float], ...] = ()
+    """Pitch bend: (seconds, semitones between -2 and 2), each until the next."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Arrangement:
     transposition: int
     bass_over_mix: float
     """Loudness of the bass above that of the mix, in LU."""
+    timbre: Timbre = Timbre()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,13 +113,20 @@ def song_generator(song: Song, seed: int) -> np.random.Generator:
 
 
 def arrange(
-    song: Song, seed: int, *, start: float, seconds: float, vary: bool = True, subset: bool = False
+    song: Song,
+    seed: int,
+    *,
+    start: float,
+    seconds: float,
+    vary: bool = True,
+    subset: bool = False,
+    effects: bool = False,
 ) -> Arrangement:
     """Draw one arrangement of `seconds` of a song from `start`.
 
     `vary` draws a transposition of -3 to 3 semitones (all pitched parts together, drums never), the bass program,
     and level (+-6 dB), pan and reverb of the other parts. `subset` keeps a random non-empty subset of the other
-    parts, as in the paper's training pairs.
+    parts, as in the paper's training pairs. `effects` draws a timbre (`bassbench.effects`).
 
     Raises:
         BadInputError: the song has no bass, or nothing else sounds in the window.
@@ -138,9 +150,17 @@ def arrange(
         drawn = [part for i, part in enumerate(drawn) if kept[i] or (i == lone and not kept.any())]
     if not vary:
         shift, program, bass_over_mix = 0, bass.program, -2.0
+    played = _transposed(bass_part(program, bass.notes), shift)
+    others = tuple(_transposed(part, shift) for part in drawn)
+    timbre = Timbre()
+    if effects:
+        touches = np.random.default_rng([zlib.crc32(song.name.encode()), seed, 0xEFFEC7])
+        timbre = draw_timbre(touches)
+        played = _touched(played, timbre, touches, detune=timbre.detune + timbre.bass_detune)
+        others = tuple(_touched(part, timbre, touches, detune=timbre.detune) for part in others)
     return Arrangement(
-        bass=_transposed(bass_part(program, bass.notes), shift),
-        others=tuple(_transposed(part, shift) for part in drawn),
+        bass=played,
+        others=others,
         chords=tuple(
             _moved_chord(chord, shift, start, seconds)
             for chord in song.chords
@@ -150,6 +170,7 @@ def arrange(
         downbeats=_window(song.downbeats, start, seconds),
         transposition=shift,
         bass_over_mix=bass_over_mix,
+        timbre=timbre,
     )
 
 
@@ -166,6 +187,8 @@ def render_parts(parts: Sequence[Part], seconds: float, *, soundfont: Path | Non
         instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, n.start, n.end) for n in part.notes]
         controls = {7: part.volume, 10: part.pan, 91: part.reverb, 93: part.chorus}
         instrument.control_changes = [pretty_midi.ControlChange(k, v, 0.0) for k, v in controls.items()]
+        bends = ((max(time, 0.0), int(np.clip(round(semitones * 4096), -8192, 8191))) for time, semitones in part.bends)
+        instrument.pitch_bends = [pretty_midi.PitchBend(value, time) for time, value in bends]
         midi.instruments.append(instrument)
     file = io.BytesIO()
     midi.write(file)
@@ -198,6 +221,7 @@ def render_clip(
     samples: int | None = CLIP_SAMPLES,
     vary: bool = True,
     subset: bool = False,
+    effects: bool = False,
     soundfont: Path | None = None,
 ) -> Clip:
     """Render one (mix, bass) pair of `samples` (None: the whole song) with its ground truth.
@@ -214,8 +238,8 @@ def render_clip(
     if start is None:
         room = song.duration - seconds
         start = song.window if song.window else float(song_generator(song, seed + 1_000_003).uniform(0, room))
-    plan = arrange(song, seed, start=start, seconds=seconds, vary=vary, subset=subset)
-    mix = render_parts(plan.others, seconds, soundfont=soundfont)
+    plan = arrange(song, seed, start=start, seconds=seconds, vary=vary, subset=subset, effects=effects)
+    mix = apply_effects(render_parts(plan.others, seconds, soundfont=soundfont), plan.timbre.mix)
     bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont)
     return Clip(
         name=f"{song.name}-{seed}",
@@ -246,7 +270,12 @@ def transposed(name: str, semitones: int) -> str:
 def _balance(
     plan: Arrangement, mix: np.ndarray, seconds: float, soundfont: Path | None
 ) -> tuple[float, float, np.ndarray]:
-    bass = render_parts([plan.bass], seconds, soundfont=soundfont)
+    layer = plan.timbre.layer
+    doubled = (
+        () if layer is None else (dataclasses.replace(plan.bass, program=layer, volume=plan.bass.volume * 2 // 3),)
+    )
+    bass = render_parts([plan.bass, *doubled], seconds, soundfont=soundfont)
+    bass = apply_effects(bass, plan.timbre.bass)
     levels = loudness(mix), loudness(bass)
     bass_gain = 10 ** ((levels[0] + plan.bass_over_mix - levels[1]) / 20) if np.isfinite(levels).all() else 1.0
     peak = float(np.abs(mix + bass * bass_gain).max())
@@ -285,6 +314,35 @@ def _transposed(part: Part, semitones: int) -> Part:
     return dataclasses.replace(
         part, notes=tuple(dataclasses.replace(n, pitch=int(np.clip(n.pitch + semitones, 0, 127))) for n in part.notes)
     )
+
+
+def _touched(part: Part, timbre: Timbre, generator: np.random.Generator, *, detune: float) -> Part:
+    """A part as a player might play it: velocities, detuning in cents, and glides on the bass."""
+    notes = part.notes
+    if timbre.velocity_gamma != 1.0:
+        curve = [127 * (note.velocity / 127) ** timbre.velocity_gamma for note in notes]
+        jitter = generator.normal(0, timbre.velocity_jitter, len(notes))
+        velocities = np.clip(np.round(np.add(curve, jitter)), 20, 127).astype(int)
+        notes = tuple(
+            dataclasses.replace(note, velocity=int(velocity)) for note, velocity in zip(notes, velocities, strict=True)
+        )
+    if part.is_drum:
+        return dataclasses.replace(part, notes=notes)
+    bends = [(0.0, detune / 100)] if detune else []
+    if timbre.glide and part.name == "bass":
+        bends += _glides(notes, timbre.glide, detune / 100)
+    return dataclasses.replace(part, notes=notes, bends=tuple(bends))
+
+
+def _glides(notes: Sequence[Note], seconds: float, rest: float, steps: int = 8) -> list[tuple[float, float]]:
+    """Bends of notes that follow another closely: from its pitch (at most two semitones away) to their own."""
+    bends = []
+    ordered = sorted(notes, key=lambda note: note.start)
+    for before, note in itertools.pairwise(ordered):
+        if note.start - before.end < 0.06 and note.pitch != before.pitch and note.end - note.start > 2 * seconds:
+            away = float(np.clip(before.pitch - note.pitch, -2, 2)) * 0.95
+            bends += [(note.start + seconds * i / steps, rest + away * (1 - i / steps)) for i in range(steps + 1)]
+    return bends
 
 
 def _moved_chord(chord: Chord, semitones: int, start: float, seconds: float) -> Chord:

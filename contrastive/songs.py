@@ -54,7 +54,7 @@ def song_features(
     processes: int = 1,
     progress: bool = True,
 ) -> list[SongFeatures]:
-    """Features of whole songs of a split with random subsets of the other parts, `variants` renderings of each.
+    """Features of whole songs of a split, timbres varied and some other parts left out; `variants` renderings of each.
 
     Raises:
         BadInputError: an unknown split, the human one (it is for testing only), or more songs than the split has.
@@ -64,7 +64,7 @@ def song_features(
     requests = [
         request
         for seed in range(variants)
-        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True)
+        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True, effects=True)
     ]
     return features_of(requests, config, processes=processes, progress=f"{split} features" if progress else "")
 

@@ -128,7 +128,7 @@ def song_latents(
     processes: int = 1,
     progress: bool = True,
 ) -> LatentPairs:
-    """Latents of whole songs of a split with random subsets of the other parts, `variants` renderings of each.
+    """Latents of whole songs of a split, timbres varied and some other parts left out; `variants` renderings of each.
 
     Raises:
         BadInputError: an unknown split, more songs asked for than it has, or all too short.
@@ -136,7 +136,7 @@ def song_latents(
     requests = [
         request
         for seed in range(variants)
-        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True)
+        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True, effects=True)
     ]
 
     def encoded(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
