@@ -65,7 +65,7 @@ class Arrangement:
     transposition: int
     bass_over_mix: float
     """Loudness of the bass above that of the mix, in LU."""
-    timbre: Timbre = Timbre()
+    timbre: Timbre = dataclasses.field(default_factory=Timbre)
 
 
 @dataclasses.dataclass(frozen=True)
