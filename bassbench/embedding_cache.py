@@ -1,9 +1,10 @@
-"""Embeddings kept in the user's cache, keyed by the audio's own bytes: what sounds different is never looked up."""
+"""Embeddings kept in the user's cache, keyed by what determines the audio: what sounds different is never looked up."""
 
 import contextlib
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,28 @@ def embed_cached(
 ) -> np.ndarray:
     """`bassbench.embed.embed` of audio `(channels, samples)`: float32 `(windows, dim)`, computed once.
 
+    Raises:
+        BadInputError: unknown embedder, or audio that it cannot take.
+    """
+    key = content_hash(json.dumps([audio.shape, str(audio.dtype)]), np.ascontiguousarray(audio).tobytes())
+    return embed_keyed(key, lambda: audio, embedder, sample_rate, device=device)
+
+
+def embed_keyed(
+    key: str, audio: Callable[[], np.ndarray], embedder: str, sample_rate: int = SAMPLE_RATE, *, device: str = "cpu"
+) -> np.ndarray:
+    """The same for audio that is only made if its embedding is not at hand; `key` is a hash of all it depends on.
+
     A damaged entry is computed again. Where the cache cannot be written the embedding is merely not kept.
 
     Raises:
         BadInputError: unknown embedder, or audio that it cannot take.
     """
-    how = json.dumps([protocol(embedder), sample_rate, audio.shape, str(audio.dtype)], sort_keys=True)
-    path = cache_folder("embeddings") / f"{content_hash(how, np.ascontiguousarray(audio).tobytes())}.npz"
+    how = json.dumps([protocol(embedder), sample_rate], sort_keys=True)
+    path = cache_folder("embeddings") / f"{content_hash(how, key)}.npz"
     embedding = _read(path)
     if embedding is None:
-        embedding = embed(audio, sample_rate, embedder, device=device)
+        embedding = embed(audio(), sample_rate, embedder, device=device)
         with contextlib.suppress(OSError), atomic_path(path) as temporary:
             np.savez(temporary, embedding=embedding, digest=content_hash(embedding.tobytes()))
     return embedding

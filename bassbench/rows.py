@@ -8,18 +8,17 @@ import csv
 import functools
 import json
 import math
-import os
 import platform
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
-from io import SEEK_END, FileIO
 from pathlib import Path
 from typing import Any
 
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path, content_hash
+from bassbench.jsonl import append_lines, read_lines
 
 _VERSIONS_OF = ("bassbench", "numpy", "scipy", "torch", "librosa", "soxr", "midirenderer")
 
@@ -100,16 +99,9 @@ class RowStore:
             BadInputError: the file cannot be read, or a line before the last is not a row.
         """
         rows: dict[str, Row] = {}
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise BadInputError(f"{self.path}: cannot read the results ({error.strerror})") from None
-        for number, line in enumerate(lines[:-1], 1):
-            if line.strip():
-                row = _parse(line, f"{self.path}, line {number}")
-                rows.setdefault(row.key, row)
+        for where, line in read_lines(self.path):
+            row = _parse(line, where)
+            rows.setdefault(row.key, row)
         return list(rows.values())
 
     def find(self, measurement: Measurement) -> Row | None:
@@ -123,22 +115,20 @@ class RowStore:
         Raises:
             BadInputError: the file cannot be written.
         """
-        line = (json.dumps(_plain(asdict(row)), sort_keys=True, allow_nan=False) + "\n").encode()
+        append_lines(self.path, [_plain(asdict(row))])
+
+    def keep_only(self, rows: Iterable[Row]) -> None:
+        """Make the file hold these rows in this order and no others, whole or not at all.
+
+        Raises:
+            BadInputError: the file cannot be written.
+        """
+        lines = [json.dumps(_plain(asdict(row)), sort_keys=True, allow_nan=False) + "\n" for row in rows]
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+", buffering=0) as file:
-                whole = _length_of_whole_lines(file)
-                file.truncate(whole)
-                try:
-                    written = file.write(line)
-                    os.fsync(file.fileno())
-                    if written != len(line):
-                        raise OSError(None, "disk full")
-                except OSError:
-                    file.truncate(whole)
-                    raise
+            with atomic_path(self.path) as temporary:
+                temporary.write_text("".join(lines))
         except OSError as error:
-            raise BadInputError(f"{self.path}: cannot write results ({error.strerror})") from None
+            raise BadInputError(f"{self.path}: cannot write ({error.strerror})") from None
 
     def write_csv(self, path: Path) -> None:
         """Write the rows as a spreadsheet, settings and protocol as JSON, whole or not at all.
@@ -211,15 +201,3 @@ def _parse(line: bytes, where: str) -> Row:
         return Row(**{**values, **numbers})
     except (ValueError, TypeError, KeyError) as error:
         raise BadInputError(f"{where}: not a result row ({error}); move the file away and measure again") from None
-
-
-def _length_of_whole_lines(file: FileIO) -> int:
-    end = file.seek(0, SEEK_END)
-    while end > 0:
-        start = max(end - 65_536, 0)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
