@@ -1,6 +1,6 @@
-"""Confidence intervals of means over songs: the song is the unit that is drawn, never the frame or the window."""
+"""Confidence intervals over songs: the song is the unit that is drawn, never the frame or the window."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,3 +35,24 @@ def mean_interval(
     means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def resampled(songs: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each of `songs` is taken when as many are drawn with replacement, `(songs,)`."""
+    return np.bincount(generator.integers(songs, size=songs), minlength=songs)
+
+
+def shifted_interval(
+    value: float, replicate: Callable[[], float], replicates: int, level: float = 0.95, *, possible: bool
+) -> tuple[float, float, float]:
+    """Ends of the percentile interval of `replicate()`, shifted so that replicates centre on `value`, and the shift.
+
+    For statistics of sets whose replicates are biased, as they hold fewer distinct songs than the sample. All NaN
+    where nothing can be resampled (not `possible`).
+    """
+    if not possible:
+        return np.nan, np.nan, np.nan
+    values = np.array([replicate() for _ in range(replicates)])
+    bias = float(values.mean() - value)
+    low, high = np.quantile(values - bias, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), bias

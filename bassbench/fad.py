@@ -9,13 +9,14 @@ extrapolates to infinitely many.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from bassbench.bad_input import BadInputError
+from bassbench.bootstrap import resampled, shifted_interval
 from bassbench.gaussian import Gaussian
 
 Song = np.ndarray | Gaussian
@@ -115,15 +116,15 @@ def fad(
     value = fixed.distance_to(whole)
 
     def replicate() -> float:
-        times = _resampled(len(ours), generator)
+        times = resampled(len(ours), generator)
         side = fixed
         if resample != "evaluated":
-            drawn = times if resample == "paired" else _resampled(len(theirs), generator)
+            drawn = times if resample == "paired" else resampled(len(theirs), generator)
             side = _Reference(Gaussian.pooled(theirs, drawn))
         return side.distance_to(Gaussian.pooled(ours, times))
 
     resampled_songs = [ours] if resample == "evaluated" else [ours, theirs]
-    low, high, bias = _interval(value, replicate, replicates, level, possible=min(map(len, resampled_songs)) > 1)
+    low, high, bias = shifted_interval(value, replicate, replicates, level, possible=min(map(len, resampled_songs)) > 1)
     return FadResult(
         value=value,
         low=max(low, 0.0) if np.isfinite(low) else low,
@@ -171,10 +172,10 @@ def fad_difference(
         return side.distance_to(Gaussian.pooled(ours, times)) - side.distance_to(Gaussian.pooled(others, times))
 
     def replicate() -> float:
-        return difference(_resampled(len(theirs), generator), _resampled(len(ours), generator))
+        return difference(resampled(len(theirs), generator), resampled(len(ours), generator))
 
     value = difference(None, None)
-    low, high, bias = _interval(value, replicate, replicates, level, possible=min(len(ours), len(theirs)) > 1)
+    low, high, bias = shifted_interval(value, replicate, replicates, level, possible=min(len(ours), len(theirs)) > 1)
     return FadResult(
         value, low, high, bias, len(ours), len(theirs), one.count, standard.count, standard.dim, replicates
     )
@@ -230,6 +231,25 @@ def fad_infinity(
     return FadInfinity(float(value), float(slope), 1 - residual / spread if spread else 1.0, tuple(points))
 
 
+def per_song_fad(reference: Sequence[Song], evaluated: Sequence[Song]) -> np.ndarray:
+    """The distance of each song's windows to the whole reference set, `(songs,)`: which songs lie far out.
+
+    Gui et al. 2024 (arXiv 2311.01616), section 5. A song has few windows, so values are large, the larger the fewer
+    there are, and compare only at equal lengths. A song of one window has no distance (NaN).
+
+    Raises:
+        BadInputError: an empty set or song, or different dims.
+    """
+    ours, standard = _songs(evaluated, "evaluated"), Gaussian.pooled(_songs(reference, "reference"))
+    side = _Reference(standard)
+    distances = []
+    for song in ours:
+        if song.count > 1:
+            validate(standard, song)
+        distances.append(side.distance_to(song) if song.count > 1 else np.nan)
+    return np.array(distances)
+
+
 def validate(a: Gaussian, b: Gaussian) -> None:
     """Check that a distance between the two is defined.
 
@@ -267,22 +287,6 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
         return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-
-
-def _interval(
-    value: float, replicate: Callable[[], float], replicates: int, level: float, *, possible: bool
-) -> tuple[float, float, float]:
-    """Ends of the bias-shifted percentile interval and the bias; NaN where nothing can be resampled."""
-    if not possible:
-        return np.nan, np.nan, np.nan
-    distances = np.array([replicate() for _ in range(replicates)])
-    bias = float(distances.mean() - value)
-    low, high = np.quantile(distances - bias, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high), bias
-
-
-def _resampled(songs: int, generator: np.random.Generator) -> np.ndarray:
-    return np.bincount(generator.integers(songs, size=songs), minlength=songs)
 
 
 def _songs(songs: Sequence[Song], name: str) -> list[Gaussian]:
