@@ -1,5 +1,7 @@
 """Audio as the suite sees it: float32 `(2, samples)` at 44.1 kHz, read, written, resampled and checked in one place."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ SAMPLE_RATE = 44_100
 TARGET_LUFS = -23.0
 RESAMPLER = "soxr-VHQ"
 _MIN_LOUDNESS_SECONDS = 0.4  # one gating block of ITU-R BS.1770
+_LARGEST_WAV = 2**32 - 2**16  # bytes: the format counts them in 32 bits
 
 
 def read_audio(
@@ -26,36 +29,85 @@ def read_audio(
     Raises:
         BadInputError: the file is missing, empty, truncated, not audio, or holds NaN or Inf.
     """
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        if start:
+            file.seek(start)
+        audio = _checked(file.read(-1 if frames is None else frames, dtype="float32", always_2d=True), path)
+    if audio.shape[1] == 0:
+        raise BadInputError(f"{path}: the file holds no samples")
+    return resample(audio, file.samplerate, sample_rate)
+
+
+def audio_blocks(path: str | Path, sample_rate: int = SAMPLE_RATE, *, block: int = 2**20) -> Iterator[np.ndarray]:
+    """What `read_audio` gives for a whole file, in blocks `(2, samples)` of about `block` samples of the file.
+
+    Raises:
+        BadInputError: as `read_audio`, when the block is reached.
+    """
+    with _opened(Path(path)) as file:
+        rates = (file.samplerate, sample_rate)
+        resampler = None if rates[0] == rates[1] else soxr.ResampleStream(*rates, 2, dtype="float32", quality="VHQ")
+        more, any_samples = True, False
+        while more:
+            audio = _checked(file.read(block, dtype="float32", always_2d=True), path)
+            more = audio.shape[1] > 0
+            any_samples |= more
+            if resampler is not None:
+                audio = np.ascontiguousarray(resampler.resample_chunk(audio.T, last=not more).T)
+            if audio.shape[1]:
+                yield audio
+    if not any_samples:
+        raise BadInputError(f"{path}: the file holds no samples")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     if not path.is_file():
         raise BadInputError(f"{path}: no such audio file")
     try:
-        audio, rate = soundfile.read(path, start=start, frames=-1 if frames is None else frames, dtype="float32")
+        with soundfile.SoundFile(path) as file:
+            yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise BadInputError(f"{path}: not a readable audio file ({error}); use wav, flac, ogg or mp3") from None
-    audio = to_stereo(np.atleast_2d(audio.T), name=str(path))
-    if audio.shape[1] == 0:
-        raise BadInputError(f"{path}: the file holds no samples")
+
+
+def _checked(frames: np.ndarray, path: str | Path) -> np.ndarray:
+    """Frames `(samples, channels)` as finite stereo `(2, samples)`."""
+    audio = to_stereo(frames.T, name=str(path))
     if not np.isfinite(audio).all():
         raise BadInputError(f"{path}: the audio holds NaN or Inf; repair it before scoring")
-    return resample(audio, rate, sample_rate)
+    return audio
 
 
 def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
     """Write `(channels, samples)` as 24-bit wav or flac (by suffix), whole or not at all.
 
     Raises:
-        BadInputError: the suffix is unknown, the audio is not finite, or the folder cannot be written.
+        BadInputError: the suffix is unknown, the audio is not finite or too long for a wav file (4.5 hours of stereo),
+            or the folder cannot be written.
     """
+    write_audio_blocks(path, (audio,), sample_rate, channels=len(audio))
+
+
+def write_audio_blocks(
+    path: str | Path, blocks: Iterable[np.ndarray], sample_rate: int = SAMPLE_RATE, *, channels: int = 2
+) -> None:
+    """As `write_audio`, for audio that comes in blocks `(channels, samples)`; no file if making them fails."""
     path = Path(path)
     if path.suffix.lower() not in (".wav", ".flac"):
         raise BadInputError(f"{path}: can write .wav or .flac, not '{path.suffix}'")
-    if not np.isfinite(audio).all():
-        raise BadInputError(f"{path}: refused to write NaN or Inf")
+    kind = path.suffix[1:].upper()
     try:
-        with atomic_path(path) as temporary:
-            kind = path.suffix[1:].upper()
-            soundfile.write(temporary, np.clip(audio.T, -1, 1), sample_rate, subtype="PCM_24", format=kind)
+        with (
+            atomic_path(path) as temporary,
+            soundfile.SoundFile(temporary, "w", sample_rate, channels, "PCM_24", format=kind) as file,
+        ):
+            for audio in blocks:
+                if not np.isfinite(audio).all():
+                    raise BadInputError(f"{path}: refused to write NaN or Inf")
+                if kind == "WAV" and 3 * channels * (file.tell() + audio.shape[1]) > _LARGEST_WAV:
+                    raise BadInputError(f"{path}: too long for a .wav file (4 GiB); write .flac")
+                file.write(np.clip(audio.T, -1, 1))
     except (OSError, soundfile.LibsndfileError) as error:
         raise BadInputError(f"{path}: cannot write ({error})") from None
 

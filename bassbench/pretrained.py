@@ -1,10 +1,12 @@
 """Networks from weight files: the configuration in the header, every tensor where it belongs, or a clear refusal."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from bassbench.bad_input import BadInputError
 from bassbench.runs import load_tensors
@@ -31,6 +33,38 @@ def load_pretrained(
         raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return network.to(device).eval().requires_grad_(False)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What `save_tensors` wrote in the header of a file, without its tensors; empty for a file of another origin.
+
+    Raises:
+        BadInputError: the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("bassbench", "{}"))
+    except (SafetensorError, OSError) as error:
+        raise BadInputError(f"{path}: not a readable safetensors file ({error}); fetch or train it again") from None
+
+
+def hub_folder(name: str, revision: str) -> Path:
+    """Folder with the weight files of `name` ("org/model") on the Hugging Face Hub, fetched once into its cache.
+
+    `revision` is a commit or a tag.
+
+    Raises:
+        BadInputError: there is no such model or revision, or it is not in the cache and the Hub cannot be reached.
+    """
+    import huggingface_hub  # slow to import, and most weights are local
+
+    try:
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=["*.safetensors"]))
+    except (OSError, ValueError) as error:  # its errors of network, name and revision are all one or the other
+        raise BadInputError(
+            f"{name}@{revision}: cannot be fetched from the Hugging Face Hub ({type(error).__name__}); "
+            "check name, revision and network, or give a local folder"
+        ) from None
 
 
 def find_device(name: str) -> torch.device:

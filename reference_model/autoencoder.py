@@ -1,8 +1,11 @@
 """Spectrogram autoencoder (paper, section 2.1): stereo audio to a short sequence of latents and back.
 
-The public surface is two verbs, `encode` and `decode`, for audio of any length in bounded memory.
+The public surface is two verbs, `encode` and `decode`, for audio of any length; `encode_stream` and `decode_stream`
+do the same a chunk at a time, in bounded memory.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +21,8 @@ from reference_model.linear_path import LinearPath
 from reference_model.phase import griffin_lim, noise_phase, unit
 from reference_model.stft import istft, magnitude, stft
 
-_CHUNK = 512
-"""Latent frames encoded or decoded at a time (47 s)."""
+CHUNK = 512
+"""Latent frames encoded or decoded at a time (47 s): it changes the memory needed, not the result."""
 _PLANES = 6
 """What the decoder network gives for each bin: log magnitudes of mid and side, two phasors of two numbers."""
 _LOUDEST = 2.0
@@ -106,26 +109,38 @@ class Autoencoder(nn.Module):
             paths.append(self._run(self.encoder, features))
         return torch.stack(paths).sum(0)
 
-    @torch.no_grad()
-    def encode(self, audio: Tensor) -> Tensor:
+    def encode(self, audio: Tensor, *, chunk: int = CHUNK) -> Tensor:
         """Standardised latents `(batch, dims, ceil(samples / 4096))` of audio `(batch, 2, samples)`.
 
         Latent frame i is centred on the samples from 4096 i to 4096 (i + 1).  Raises BadInputError for another
         number of channels or no samples.
         """
-        if audio.ndim != 3 or audio.shape[1] != 2 or not audio.shape[2]:
-            raise BadInputError(f"audio must be (batch, 2, samples >= 1), got {tuple(audio.shape)}")
-        count = -(-audio.shape[-1] // R_TIME)
-        reach = self._encoder_reach
-        pieces = []
-        for start in range(0, count, _CHUNK):
-            stop = min(start + _CHUNK, count)
-            first, last = max(start - reach, 0), min(stop + reach, count)
-            piece = audio[..., first * R_TIME : last * R_TIME].to(self.feature_mean.device)
-            piece = nn.functional.pad(piece, (0, (last - first) * R_TIME - piece.shape[-1]))
-            pieces.append(self.latent(self.log_magnitude(piece))[:, start - first : stop - first])
-        latent = (torch.cat(pieces, dim=1) - self.latent_mean) / self.latent_std
-        return latent.transpose(1, 2).contiguous()
+        return torch.cat(list(self.encode_stream(audio.split(chunk * R_TIME, dim=-1), chunk=chunk)), dim=2)
+
+    @torch.no_grad()
+    def encode_stream(self, blocks: Iterable[Tensor], *, chunk: int = CHUNK) -> Iterator[Tensor]:
+        """The latents of `encode`, `chunk` frames at a time, of audio that comes in blocks of any lengths."""
+        reach, start, first = self._encoder_reach, 0, 0  # next latent frame, and where the audio held begins
+        held: Tensor | None = None
+        for block in itertools.chain(blocks, [None]):
+            if block is not None:
+                if block.ndim != 3 or block.shape[1] != 2:
+                    raise BadInputError(f"audio must be (batch, 2, samples >= 1), got {tuple(block.shape)}")
+                block = block.to(self.feature_mean.device)
+                held = block if held is None else torch.cat([held, block], dim=-1)
+            if held is None or (block is None and not start and not held.shape[-1]):
+                raise BadInputError("audio must be (batch, 2, samples >= 1), got no samples")
+            there = first + (-(-held.shape[-1] // R_TIME) if block is None else held.shape[-1] // R_TIME)
+            while start + chunk + reach <= there or (block is None and start < there):
+                low, stop = max(start - reach, 0), min(start + chunk, there)
+                high = min(stop + reach, there)
+                piece = held[..., (low - first) * R_TIME : (high - first) * R_TIME]
+                piece = nn.functional.pad(piece, (0, (high - low) * R_TIME - piece.shape[-1]))
+                latent = self.latent(self.log_magnitude(piece))[:, start - low : stop - low]
+                yield ((latent - self.latent_mean) / self.latent_std).transpose(1, 2).contiguous()
+                start = stop
+            done = max(start - reach, 0)
+            held, first = held[..., (done - first) * R_TIME :], done
 
     # Latents to audio
 
@@ -183,34 +198,41 @@ class Autoencoder(nn.Module):
         mid, side = istft(spectrum, self.config.window, self.config.hop).unbind(1)
         return torch.stack([mid + side, mid - side], dim=1)
 
-    @torch.no_grad()
-    def decode(self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None) -> Tensor:
+    def decode(
+        self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None, chunk: int = CHUNK
+    ) -> Tensor:
         """Audio `(batch, 2, samples)` of standardised latents `(batch, dims, frames)`.
 
         `samples` defaults to all 4096 of every frame; `iterations` of Griffin-Lim to the configuration's.  Raises
         BadInputError for latents of another size.
         """
+        return torch.cat(list(self.decode_stream(latent, samples, iterations=iterations, chunk=chunk)), dim=-1)
+
+    @torch.no_grad()
+    def decode_stream(
+        self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None, chunk: int = CHUNK
+    ) -> Iterator[Tensor]:
+        """The audio of `decode`, `chunk` latent frames at a time."""
         config = self.config
         if latent.ndim != 3 or latent.shape[1] != config.dims or not latent.shape[2]:
             raise BadInputError(f"latents must be (batch, {config.dims}, frames >= 1), got {tuple(latent.shape)}")
         iterations = config.griffin_lim if iterations is None else iterations
         count = latent.shape[2]
-        if samples is not None and not 0 < samples <= count * R_TIME:
+        samples = count * R_TIME if samples is None else samples
+        if not 0 < samples <= count * R_TIME:
             raise BadInputError(f"{count} latent frames decode to at most {count * R_TIME} samples, not {samples}")
         frames = latent.to(self.latent_std).transpose(1, 2) * self.latent_std + self.latent_mean
         overlap = config.window // config.hop
         reach = self.decoder.reach + -(-overlap * (iterations + 1) // config.frames_per_latent)
-        pieces = []
-        for start in range(0, count, _CHUNK):
-            stop = min(start + _CHUNK, count)
+        for start in range(0, -(-samples // R_TIME), chunk):
+            stop = min(start + chunk, count)
             first, last = max(start - reach, 0), min(stop + reach, count)
             noise = noise_phase(first, last - first, (2, config.frames_per_latent, config.bins), frames.device)
             piece = frames[:, first:last]
             parts = [self.decoded(piece, noise), self.decoded_above(piece, noise)]
             spectrum = Spectrum(*(torch.cat(both, -1) for both in zip(*map(_fields, parts), strict=True)))
             audio = self.waveform(self.complex_spectrum(spectrum, iterations=iterations))
-            pieces.append(audio[..., (start - first) * R_TIME : (stop - first) * R_TIME])
-        return torch.cat(pieces, dim=-1)[..., :samples]
+            yield audio[..., (start - first) * R_TIME : (min(stop * R_TIME, samples) - first * R_TIME)]
 
     def _run(self, network: nn.Module, sequence: Tensor) -> Tensor:
         reduced = self.network_dtype is not None

@@ -6,7 +6,6 @@ A level t lies in [0, 1]: 0 is the clean latent, 1 is noise. z_t = alpha_t c + b
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
@@ -47,17 +46,6 @@ def denoiser(unet: VPredictor, mix: Tensor) -> Denoiser:
         return clean_from_v(noisy, unet(noisy, level, mix), level)
 
     return estimate
-
-
-def denoiser_pair(unet: VPredictor, mix: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The conditional and the unconditional estimate from one pass over a doubled batch."""
-    doubled = denoiser(unet, torch.cat([mix, torch.zeros_like(mix)]))
-
-    def estimates(noisy: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        conditional, unconditional = doubled(torch.cat([noisy, noisy]), torch.cat([level, level])).chunk(2)
-        return conditional, unconditional
-
-    return estimates
 
 
 def without_mix(mix: Tensor, dropped: Tensor) -> Tensor:

@@ -1,21 +1,27 @@
 """Generate a bass for a mix: `python -m reference_model.generate mix.wav --style bass.wav -o bass.wav`."""
 
+import math
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import numpy as np
 import torch
 import tyro
+from torch import Tensor
 from tqdm import tqdm
 
-from bassbench.audio import SAMPLE_RATE, read_audio, write_audio
+from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.pretrained import find_device
-from reference_model.pipeline import Sampling, load
+from reference_model.autoencoder import Autoencoder
+from reference_model.pipeline import BassAccompaniment, OnStep, Sampling, level_gain, load, output_divisor
 
 _SILENCE = 1e-4  # peak, -80 dBFS
+_BLOCK = 2**20  # samples read back at a time
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Options:
     seed: int = 0
     """Another seed, another bass."""
     weights: str = "small"
-    """Name of shipped weights, or a folder with three .safetensors files."""
+    """Name of shipped weights, a folder with three .safetensors files, or org/name@revision on the Hugging Face Hub."""
     device: str = "cpu"
     """cpu, cuda, cuda:1 ..."""
     threads: int | None = None
@@ -59,25 +65,84 @@ def generate(options: Options) -> Path:
     if output.resolve() in {path.resolve() for path in (options.mix, options.style) if path is not None}:
         raise BadInputError(f"{output}: would overwrite the input; choose another --output")
     sampling = Sampling(steps=options.steps, cfg=options.cfg, phi=options.phi, grounding=options.grounding)
-    mix = _sounding(options.mix)
-    style = None if options.style is None else _sounding(options.style)[None]
     model = load(options.weights, find_device(options.device))
-
     with tqdm(total=options.steps, desc="generating", unit="step", disable=options.quiet) as bar:
-        bass = model.accompany(
-            mix[None], style=style, seeds=[options.seed], sampling=sampling, on_step=lambda _: bar.update()
-        )[0]
-    write_audio(output, bass, SAMPLE_RATE)
+        accompany_file(
+            model,
+            options.mix,
+            output,
+            style=options.style,
+            seed=options.seed,
+            sampling=sampling,
+            on_step=lambda _: bar.update(),
+        )
     return output
 
 
-def _sounding(path: Path) -> np.ndarray:
-    audio = read_audio(path)
-    if audio.shape[1] < SAMPLE_RATE:
-        raise BadInputError(f"{path}: {audio.shape[1] / SAMPLE_RATE:.2f} s long; at least 1 s is needed")
-    if max(audio.max(), -audio.min()) < _SILENCE:
+def accompany_file(
+    model: BassAccompaniment,
+    mix: Path,
+    output: Path,
+    *,
+    style: Path | None = None,
+    seed: int = 0,
+    sampling: Sampling | None = None,
+    on_step: OnStep | None = None,
+) -> None:
+    """What `BassAccompaniment.accompany` does for one mix, file to file: the memory needed does not grow with audio.
+
+    The decoded bass waits on the disk, beside `output`, until its peak is known.
+
+    Raises:
+        BadInputError: a file cannot be read or written, is silent, or is shorter than 1 s.
+    """
+    samples, rms = _measured(mix)
+    if style is not None:
+        _measured(style)
+    gain = level_gain(np.array(rms))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent) as decoded:
+            mix_latent = _encoded(model.mix_autoencoder, mix, gain)
+            style_mean = None if style is None else _encoded(model.bass_autoencoder, style).mean(dim=2)
+            latent = model.generate_latents(
+                mix_latent, seeds=[seed], style_mean=style_mean, sampling=sampling, on_step=on_step
+            )
+            peak = 0.0
+            for piece in model.bass_autoencoder.decode_stream(latent, samples):
+                frames = np.ascontiguousarray(piece[0].cpu().numpy().T)
+                peak = max(peak, float(frames.max()), -float(frames.min()))
+                decoded.write(frames.tobytes())
+            decoded.seek(0)
+            divisor = output_divisor(gain, np.array(peak, np.float32))
+            write_audio_blocks(output, (block / divisor for block in _read_back(decoded)), SAMPLE_RATE)
+    except OSError as error:
+        raise BadInputError(f"{output}: cannot write ({error})") from None
+
+
+def _encoded(autoencoder: Autoencoder, path: Path, gain: np.ndarray | float = 1.0) -> Tensor:
+    """Latents `(1, dims, frames)` of a file times `gain`."""
+    blocks = (torch.from_numpy(block * np.float32(gain))[None] for block in audio_blocks(path))
+    return torch.cat(list(autoencoder.encode_stream(blocks)), dim=2)
+
+
+def _read_back(file: BinaryIO) -> Iterator[np.ndarray]:
+    while data := file.read(8 * _BLOCK):
+        yield np.frombuffer(data, np.float32).reshape(-1, 2).T
+
+
+def _measured(path: Path) -> tuple[int, float]:
+    """Samples and root mean square of a file at 44.1 kHz; BadInputError if it is silent or shorter than 1 s."""
+    samples, square, peak = 0, 0.0, 0.0
+    for block in audio_blocks(path):
+        samples += block.shape[1]
+        square += sum(float(np.vdot(channel, channel)) for channel in block)
+        peak = max(peak, float(block.max()), -float(block.min()))
+    if samples < SAMPLE_RATE:
+        raise BadInputError(f"{path}: {samples / SAMPLE_RATE:.2f} s long; at least 1 s is needed")
+    if peak < _SILENCE:
         raise BadInputError(f"{path}: is silent; give a file with sound")
-    return audio
+    return samples, math.sqrt(square / (2 * samples))
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """The reference model as a whole: a mix goes in, a bass that fits it comes out."""
 
 import contextlib
+import functools
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
-from reference_model.autoencoder import Autoencoder
-from reference_model.config import SAMPLE_RATE
+from bassbench.pretrained import hub_folder, read_metadata
+from reference_model.autoencoder import CHUNK, Autoencoder
+from reference_model.config import R_TIME, SAMPLE_RATE
 from reference_model.diffusion import denoiser
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
+from reference_model.latents import encoder_hash
 from reference_model.sampler import ddim, noise_for_seeds
 from reference_model.unet import UNet
 from reference_model.windows import windowed
@@ -25,6 +30,10 @@ OnStep = Callable[[int], None]
 
 # Level of the training mixes, root mean square below full scale. A mix outside is brought to the nearer end.
 _QUIETEST, _LOUDEST = 10 ** (-26 / 20), 10 ** (-17 / 20)
+
+
+class UnrecordedEncodersWarning(UserWarning):
+    """A U-Net's file does not say which autoencoders it was trained on, so a mismatch would go unseen."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,8 @@ class BassAccompaniment:
         basses = []
         for start in range(0, len(mix), self.batch_size):
             these = slice(start, start + self.batch_size)
-            gain = level_gain(mix[these])
-            mix_latent = self.encode_mix(mix[these] if (gain == 1).all() else mix[these] * gain)
+            gain = level_gain(_rms(mix[these]))
+            mix_latent = self.encode_mix(mix[these], gain)
             style_mean = None
             if style is not None:
                 style_mean = self.style_mean(style if len(style) == 1 else style[these])
@@ -118,16 +127,21 @@ class BassAccompaniment:
             )
             bass = self.decode(latent, mix.shape[2])
             peak = np.maximum(bass.max(axis=(1, 2), keepdims=True), -bass.min(axis=(1, 2), keepdims=True))
-            bass /= np.maximum(gain, peak / 0.999)
+            bass /= output_divisor(gain, peak)
             basses.append(bass)
         return basses[0] if len(basses) == 1 else np.concatenate(basses)
 
-    @torch.no_grad()
-    def encode_mix(self, mix: np.ndarray) -> Tensor:
-        """Mix latents `(batch, mix_dims, frames)`, 4096 samples a frame."""
-        return self.mix_autoencoder.encode(torch.from_numpy(mix))
+    def encode_mix(self, mix: np.ndarray, gain: np.ndarray | float = 1.0) -> Tensor:
+        """Latents `(batch, mix_dims, frames)`, 4096 samples a frame, of mixes times their `gain` `(batch, 1, 1)`."""
+        gain = np.broadcast_to(np.float32(gain), (len(mix), 1, 1))
+        latents = []
+        for start in range(0, len(mix), self._coded_together):
+            these, size = slice(start, start + self._coded_together), CHUNK * R_TIME
+            blocks = (mix[these, :, at : at + size] * gain[these] for at in range(0, mix.shape[2], size))
+            pieces = self.mix_autoencoder.encode_stream(map(torch.from_numpy, blocks))
+            latents.append(torch.cat(list(pieces), dim=2))
+        return torch.cat(latents)
 
-    @torch.no_grad()
     def style_mean(self, style: np.ndarray) -> Tensor:
         """Mean over time of the style's latents, `(batch, bass_dims)`."""
         return self.bass_autoencoder.encode(torch.from_numpy(style)).mean(dim=2)
@@ -151,7 +165,7 @@ class BassAccompaniment:
         # Whole frames at the coarsest resolution: what the U-Net would repeat at the end is drawn like the rest.
         mix = F.pad(mix.to(self.device), (0, -frames % self.unet.config.stride), mode="replicate")
         unet = windowed(self.unet, sampling.window, overlap=128, batch=self.batch_size)
-        denoise = guided(denoiser(unet, mix), denoiser(unet, torch.zeros_like(mix)), sampling.cfg, sampling.phi)
+        denoise = guided(functools.partial(denoiser, unet), mix, sampling.cfg, sampling.phi)
         if style_mean is not None:
             denoise = grounded(denoise, style_mean.to(self.device), strength=sampling.grounding)
         noise = noise_for_seeds(seeds, self.unet.config.bass_dims, mix.shape[2]).to(self.device)
@@ -160,43 +174,82 @@ class BassAccompaniment:
             latent = ddim(denoise, noise, sampling.steps, eta=sampling.eta, seeds=seeds, on_step=on_step)
         return latent[..., :frames]
 
-    @torch.no_grad()
     def decode(self, latent: Tensor, samples: int | None = None) -> np.ndarray:
         """Audio `(batch, 2, samples)` of bass latents; `samples` cuts what the padding added."""
-        pieces = latent.split(self._coded_together)
-        return torch.cat([self.bass_autoencoder.decode(piece, samples).float().cpu() for piece in pieces]).numpy()
+        audio = np.empty((len(latent), 2, latent.shape[-1] * R_TIME if samples is None else samples), np.float32)
+        for start in range(0, len(latent), self._coded_together):
+            these, at = slice(start, start + self._coded_together), 0
+            for piece in self.bass_autoencoder.decode_stream(latent[these], samples):
+                audio[these, :, at : at + piece.shape[2]] = piece.cpu().numpy()
+                at += piece.shape[2]
+        return audio
 
 
-def level_gain(mix: np.ndarray) -> np.ndarray:
-    """Factor `(batch, 1, 1)` that brings each mix into the range of levels that the model was trained on.
+def level_gain(rms: np.ndarray) -> np.ndarray:
+    """Factor that brings mixes of the root mean squares `rms` into the range of levels that the model was trained on.
 
     Not in the paper. The bass is divided by it again, so a quieter mix gets the same bass, as much quieter.
     """
-    square = np.stack([sum(float(np.vdot(channel, channel)) for channel in clip) for clip in mix])
-    rms = np.sqrt(square / (mix.shape[1] * mix.shape[2]))[:, None, None]
     gain = np.clip(rms, _QUIETEST, _LOUDEST) / np.maximum(rms, 1e-12)
     return np.where(rms < 1e-5, 1.0, gain).astype(np.float32)  # silence stays silence
 
 
-def load(name_or_path: str | Path = "small", device: torch.device | str = "cpu") -> BassAccompaniment:
-    """The reference model by the name of its shipped weights, or from a folder with the same three files.
+def output_divisor(gain: np.ndarray, peak: np.ndarray) -> np.ndarray:
+    """What decoded basses of these peaks are divided by: the gain of their mixes, or more to stay within full scale."""
+    return np.maximum(gain, peak / np.float32(0.999))
+
+
+def _rms(mix: np.ndarray) -> np.ndarray:
+    square = np.stack([sum(float(np.vdot(channel, channel)) for channel in clip) for clip in mix])
+    return np.sqrt(square / (mix.shape[1] * mix.shape[2]))[:, None, None]
+
+
+def load(
+    name_or_path: str | Path = "small", device: torch.device | str = "cpu", *, revision: str | None = None
+) -> BassAccompaniment:
+    """The reference model: shipped weights by name, a folder with the same three files, or a model on the Hub.
+
+    A model on the Hugging Face Hub is pinned: "org/name@revision", or "org/name" and `revision`, a commit or a tag.
 
     Raises:
-        BadInputError: an unknown name, a missing or damaged file, or files that do not belong together.
+        BadInputError: an unknown name, a missing or damaged file, files that do not belong together, or no network.
     """
-    folder = WEIGHTS / str(name_or_path)
-    if not folder.is_dir():
-        folder = Path(name_or_path)
-    if not folder.is_dir():
-        known = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none"
-        raise BadInputError(f"no weights named '{name_or_path}' (shipped: {known}) and no such folder")
+    folder = _weights_folder(name_or_path, revision)
     device = torch.device(device)
-    return BassAccompaniment(
-        mix_autoencoder=Autoencoder.from_pretrained(folder / "mix_autoencoder.safetensors", device),
-        bass_autoencoder=Autoencoder.from_pretrained(folder / "bass_autoencoder.safetensors", device),
+    mix_autoencoder = Autoencoder.from_pretrained(folder / "mix_autoencoder.safetensors", device)
+    bass_autoencoder = Autoencoder.from_pretrained(folder / "bass_autoencoder.safetensors", device)
+    model = BassAccompaniment(
+        mix_autoencoder=mix_autoencoder,
+        bass_autoencoder=bass_autoencoder,
         unet=UNet.from_pretrained(folder / "unet.safetensors", device),
         bfloat16=device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported()),
     )
+    recorded = read_metadata(folder / "unet.safetensors").get("encoders")
+    if recorded is None:
+        message = f"{folder / 'unet.safetensors'} does not say which autoencoders it was trained on"
+        warnings.warn(message, UnrecordedEncodersWarning, stacklevel=2)
+        return model
+    for which, autoencoder in (("mix", mix_autoencoder), ("bass", bass_autoencoder)):
+        if recorded[which] != encoder_hash(autoencoder):
+            raise BadInputError(
+                f"{folder}: unet.safetensors was trained on the latents of another {which} autoencoder than "
+                f"{which}_autoencoder.safetensors; put files of one training together"
+            )
+    return model
+
+
+def _weights_folder(name_or_path: str | Path, revision: str | None) -> Path:
+    for folder in (WEIGHTS / str(name_or_path), Path(name_or_path)):
+        if folder.is_dir():
+            return folder
+    name, _, pinned = str(name_or_path).partition("@")
+    known = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none"
+    missing = f"no weights named '{name_or_path}' (shipped: {known}) and no such folder"
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise BadInputError(missing)
+    if not (revision or pinned):
+        raise BadInputError(f"{missing}; a model on the Hugging Face Hub needs its revision: {name}@COMMIT_OR_TAG")
+    return hub_folder(name, revision or pinned)
 
 
 def _check(mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int]) -> None:

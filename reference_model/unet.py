@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,13 +188,23 @@ class UNet(nn.Module):
         v = self.output(F.silu(self.output_norm(image)))
         return v.squeeze(2)[..., :frames].float()
 
-    def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+    def save_pretrained(
+        self,
+        path: str | Path,
+        dtype: torch.dtype = torch.float16,
+        *,
+        encoders: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the weights in `dtype`, whole or not at all, with the configuration in the header.
 
-        Raises BadInputError if the file cannot be written.
+        `encoders`: the `encoder_hash` of the "mix" and of the "bass" autoencoder whose latents it was trained on, so
+        that `reference_model.load` refuses others.  Raises BadInputError if the file cannot be written.
         """
         tensors = {name: tensor.to(dtype) for name, tensor in self.state_dict().items()}
-        save_tensors(path, tensors, {"kind": "unet", "config": self.config.to_dict()})
+        metadata = {"kind": "unet", "config": self.config.to_dict()}
+        if encoders is not None:
+            metadata["encoders"] = {which: encoders[which] for which in ("mix", "bass")}
+        save_tensors(path, tensors, metadata)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: torch.device | str = "cpu") -> "UNet":

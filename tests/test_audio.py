@@ -9,6 +9,7 @@ import soundfile
 from bassbench.audio import (
     SAMPLE_RATE,
     assert_audio_valid,
+    audio_blocks,
     fit_length,
     loudness,
     loudness_normalise,
@@ -16,6 +17,7 @@ from bassbench.audio import (
     resample,
     to_stereo,
     write_audio,
+    write_audio_blocks,
 )
 from bassbench.bad_input import BadInputError
 
@@ -49,6 +51,33 @@ def test_a_slice_of_a_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(part, sine()[:, 1000:1500], atol=2**-22)
 
 
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000, 192_000])
+@pytest.mark.parametrize("block", [1_000, 50_000, 10**6])
+def test_blocks_are_the_file(tmp_path: Path, rate: int, block: int) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((rate + 77, 2))
+    soundfile.write(tmp_path / "a.wav", noise, rate, subtype="FLOAT")
+    blocks = list(audio_blocks(tmp_path / "a.wav", block=block))
+    whole = read_audio(tmp_path / "a.wav")
+    assert all(piece.dtype == np.float32 and piece.shape[1] for piece in blocks)
+    np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole, atol=1e-6)
+    assert len(blocks) > 1 or block > rate
+
+
+def test_blocks_write_the_same_file(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", sine())
+    write_audio_blocks(tmp_path / "b.wav", (sine()[:, at : at + 999] for at in range(0, SAMPLE_RATE, 999)))
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_a_wav_file_that_would_not_fit_its_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bassbench.audio._LARGEST_WAV", 6 * SAMPLE_RATE - 1)
+    with pytest.raises(BadInputError, match="too long"):
+        write_audio(tmp_path / "a.wav", sine())
+    assert list(tmp_path.iterdir()) == []
+    write_audio(tmp_path / "a.flac", sine())
+    write_audio(tmp_path / "b.wav", sine()[:, 1:])
+
+
 def _write_bad(path: Path, kind: str) -> None:
     good = sine(seconds=0.1).T
     if kind == "empty file":
@@ -68,8 +97,9 @@ def _write_bad(path: Path, kind: str) -> None:
 def test_a_bad_file_gets_one_line_naming_it(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "bad.wav"
     _write_bad(path, kind)
-    with pytest.raises(BadInputError, match=r"bad\.wav"):
-        read_audio(path)
+    for read in (read_audio, lambda path: list(audio_blocks(path))):
+        with pytest.raises(BadInputError, match=r"bad\.wav"):
+            read(path)
 
 
 def test_nothing_is_written_for_bad_audio(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 
-import reference_model.autoencoder
 from bassbench.bad_input import BadInputError
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
@@ -83,14 +82,38 @@ def test_shapes_and_lengths(config: AutoencoderConfig) -> None:
 
 @pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("iterations", [0, 2])
-def test_chunks_equal_the_whole(config: AutoencoderConfig, iterations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("frames", "chunk"), [(1, 1), (2, 1), (5, 2), (40, 3), (70, 16), (70, 69), (64, 32)])
+def test_chunks_equal_the_whole(config: AutoencoderConfig, iterations: int, frames: int, chunk: int) -> None:
     model = perturbed(config)
-    audio = 0.1 * torch.randn(1, 2, 70 * R_TIME - 100)
+    audio = 0.1 * torch.randn(1, 2, frames * R_TIME - 100)
     latent = model.encode(audio)
     whole = model.decode(latent, audio.shape[-1], iterations=iterations)
-    monkeypatch.setattr(reference_model.autoencoder, "_CHUNK", 16)
-    assert torch.allclose(model.encode(audio), latent, atol=1e-4)
-    assert torch.allclose(model.decode(latent, audio.shape[-1], iterations=iterations), whole, atol=1e-4)
+    assert torch.allclose(model.encode(audio, chunk=chunk), latent, atol=1e-4)
+    assert torch.allclose(model.decode(latent, audio.shape[-1], iterations=iterations, chunk=chunk), whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", [1, 1_000, R_TIME, 7 * R_TIME + 5, 10**6])
+def test_blocks_of_any_length_give_the_same_latents(block: int) -> None:
+    model = perturbed(TINY)
+    audio = 0.1 * torch.randn(1, 2, (3 if block == 1 else 30 * R_TIME) + 7)
+    streamed = list(model.encode_stream(audio.split(block, dim=-1), chunk=4))
+    assert torch.equal(torch.cat(streamed, dim=2), model.encode(audio, chunk=4))
+    assert [piece.shape[2] for piece in streamed[:-1]] == [4] * (len(streamed) - 1)
+
+
+@pytest.mark.parametrize("samples", [1, R_TIME, 6 * R_TIME, 6 * R_TIME + 1, 20 * R_TIME - 3])
+def test_a_stream_decodes_to_the_length_asked_for(samples: int) -> None:
+    model = perturbed(TINY)
+    latent = torch.randn(2, TINY.dims, 20)
+    pieces = list(model.decode_stream(latent, samples, chunk=6))
+    assert len(pieces) == -(-samples // (6 * R_TIME))
+    assert torch.equal(torch.cat(pieces, dim=-1), model.decode(latent, chunk=6)[..., :samples])
+
+
+def test_no_audio_is_refused() -> None:
+    for blocks in ([], [torch.zeros(1, 2, 0)], [torch.zeros(1, 1, 5)]):
+        with pytest.raises(BadInputError):
+            list(perturbed(TINY).encode_stream(blocks))
 
 
 def test_a_click_lights_up_the_latent_frame_that_contains_it(fitted: Autoencoder) -> None:

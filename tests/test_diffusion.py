@@ -8,14 +8,12 @@ import torch
 from reference_model.diffusion import (
     clean_from_v,
     denoiser,
-    denoiser_pair,
     noised,
     schedule,
     v_loss,
     v_target,
     without_mix,
 )
-from reference_model.unet import UNETS, UNet
 
 
 def example(batch: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -47,18 +45,6 @@ def test_denoiser_of_a_perfect_predictor_is_perfect() -> None:
     clean, noise, level = example()
     estimate = denoiser(lambda noisy, level, mix: v_target(clean, noise, level), torch.zeros(4, 1, 12))
     torch.testing.assert_close(estimate(noised(clean, noise, level), level), clean)
-
-
-def test_pair_equals_two_denoisers() -> None:
-    torch.manual_seed(0)
-    unet = UNet(UNETS["tiny"]).eval()
-    torch.nn.init.normal_(unet.output.weight, std=0.1)
-    _, noise, level = example()
-    mix = torch.randn(4, 16, 12)
-    conditional, unconditional = denoiser_pair(unet, mix)(noise, level)
-    torch.testing.assert_close(conditional, denoiser(unet, mix)(noise, level), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(unconditional, denoiser(unet, 0 * mix)(noise, level), atol=1e-5, rtol=1e-5)
-    assert (conditional - unconditional).abs().max() > 1e-3
 
 
 def test_loss_of_each_example() -> None:

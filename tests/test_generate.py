@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 import reference_model
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, read_audio
@@ -18,8 +19,9 @@ from bassbench.bad_input import BadInputError
 from reference_model import generate as generate_module
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
-from reference_model.generate import Options, generate
-from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, load
+from reference_model.generate import Options, accompany_file, generate
+from reference_model.latents import encoder_hash
+from reference_model.pipeline import BassAccompaniment, Sampling, UnrecordedEncodersWarning, level_gain, load
 from reference_model.unet import UNETS, UNet
 
 FAST = Sampling(steps=2)
@@ -39,6 +41,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of tiny weights whose latents and sounds depend on their input."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
+    encoders = {}
     for which in ("mix", "bass"):
         coder = Autoencoder(AUTOENCODERS["tiny"][which])
         assert coder.linear is not None
@@ -47,9 +50,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coder.feature_mean.fill_(-7.0)
         coder.latent_std.fill_(10.0)
         coder.save_pretrained(folder / f"{which}_autoencoder.safetensors")
+        encoders[which] = encoder_hash(coder)
     unet = UNet(UNETS["tiny"])
     torch.nn.init.normal_(unet.output.weight, std=0.3)
-    unet.save_pretrained(folder / "unet.safetensors")
+    unet.save_pretrained(folder / "unet.safetensors", encoders=encoders)
     return folder
 
 
@@ -129,10 +133,49 @@ def test_level_follows_the_mix(model: BassAccompaniment) -> None:
 
 
 def test_level_gain() -> None:
-    mix = np.stack([np.full((2, 100), level, np.float32) for level in (0.0, 1e-3, 0.1, 0.9)])
-    gain = level_gain(mix)[:, 0, 0]
+    gain = level_gain(np.array([0.0, 1e-3, 0.1, 0.9]))
     assert gain[0] == 1 and gain[2] == 1
     assert 20 * np.log10(gain[1] * 1e-3) == pytest.approx(-26) and 20 * np.log10(gain[3] * 0.9) == pytest.approx(-17)
+
+
+@pytest.mark.parametrize("frames", [64, 255, 256, 1000, 1025, 4096])
+def test_latents_of_any_length(model: BassAccompaniment, frames: int) -> None:
+    mix = torch.randn(1, 16, frames, generator=torch.Generator().manual_seed(frames))
+    latent = model.generate_latents(mix, seeds=[0])
+    assert latent.shape == (1, 8, frames) and torch.isfinite(latent).all()
+    again = dataclasses.replace(model, batch_size=1).generate_latents(mix, seeds=[0])
+    torch.testing.assert_close(again, latent, atol=1e-4, rtol=0)
+    # Everywhere the mix is heard, windows or not.
+    changed = mix.clone()
+    changed[..., -8:] += 1
+    difference = (model.generate_latents(changed, seeds=[0]) - latent).abs().amax(dim=(0, 1))
+    assert difference[-8:].min() > 1e-4
+    assert 0.3 < latent[..., : frames // 2].std() / latent[..., frames // 2 :].std() < 3
+
+
+def test_a_long_file_takes_no_more_memory(weights: Path, tmp_path: Path) -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("needs Linux's peak memory counter")
+    model = load(weights)
+    peaks = []
+    for minutes in (2, 2, 8):  # the first fills the allocator
+        piece = music(10).T
+        with soundfile.SoundFile(tmp_path / "long.wav", "w", SAMPLE_RATE, 2) as file:
+            for _ in range(6 * minutes):
+                file.write(piece)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        before = status("VmRSS")
+        accompany_file(model, tmp_path / "long.wav", tmp_path / "bass.wav", sampling=Sampling(steps=1))
+        peaks.append(status("VmHWM") - before)
+        assert soundfile.info(tmp_path / "bass.wav").frames == minutes * 60 * SAMPLE_RATE
+    # Six more minutes of float32 stereo are 127 MB.
+    assert peaks[2] < peaks[1] + 40 and peaks[2] < 600, peaks
+
+
+def status(name: str) -> float:
+    """A line of this process's status, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def test_shapes_that_do_not_fit_are_refused(model: BassAccompaniment) -> None:
@@ -188,6 +231,53 @@ def test_weights_in_the_wrong_place_are_refused(weights: Path, tmp_path: Path) -
         load(folder)
 
 
+def test_autoencoders_of_another_training_are_refused(weights: Path, tmp_path: Path) -> None:
+    for which in ("mix", "bass"):
+        folder = shutil.copytree(weights, tmp_path / which)
+        path = folder / f"{which}_autoencoder.safetensors"
+        coder = Autoencoder.from_pretrained(path)
+        coder.decoder.layers[0].weight += 1  # the decoder may be trained further
+        coder.save_pretrained(path)
+        assert isinstance(load(folder), BassAccompaniment)
+        coder.latent_std *= 1.5
+        coder.save_pretrained(path)
+        with pytest.raises(BadInputError, match=f"another {which} autoencoder"):
+            load(folder)
+
+
+def test_a_unet_that_does_not_say_its_autoencoders_is_accepted_with_a_warning(weights: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(weights, tmp_path / "copy")
+    UNet(UNETS["tiny"]).save_pretrained(folder / "unet.safetensors")
+    with pytest.warns(UnrecordedEncodersWarning, match="unet.safetensors"):
+        load(folder)
+
+
+@pytest.mark.parametrize("arguments", [("lab/bass@v1.0",), ("lab/bass", "cpu", "v1.0")])
+def test_weights_from_the_hub(weights: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(name: str, *, revision: str, allow_patterns: list[str]) -> str:
+        asked.append((name, revision, allow_patterns))
+        return str(weights)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    name, *rest = arguments
+    model = load(name, *rest[:1], revision=rest[1] if rest else None)
+    assert isinstance(model, BassAccompaniment)
+    assert asked == [("lab/bass", "v1.0", ["*.safetensors"])]
+
+
+def test_the_hub_needs_a_revision_and_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("cannot find the files on the Hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(BadInputError, match="needs its revision: lab/bass@"):
+        load("lab/bass")
+    with pytest.raises(BadInputError, match=r"lab/bass@v1: cannot be fetched .* network"):
+        load("lab/bass@v1")
+
+
 # The command line
 
 
@@ -209,6 +299,19 @@ def test_command_line_is_deterministic_and_takes_a_style(weights: Path, mix_file
     assert generate(options).read_bytes() == first
     styled = dataclasses.replace(options, style=mix_file.with_name("style.flac"), output=mix_file.with_name("b.flac"))
     assert np.abs(read_audio(generate(styled)) - read_audio(options.output)).max() > 1e-3
+
+
+@pytest.mark.parametrize("level", [1.0, 0.001])
+def test_file_to_file_equals_arrays(
+    model: BassAccompaniment, tmp_path: Path, level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "mix.wav", level * music(7.3, 48_000).T, 48_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "style.wav", music(3, seed=5).T, SAMPLE_RATE, subtype="FLOAT")
+    mix, style = (read_audio(tmp_path / name)[None] for name in ("mix.wav", "style.wav"))
+    monkeypatch.setattr(generate_module, "_BLOCK", 10_000)
+    accompany_file(model, tmp_path / "mix.wav", tmp_path / "out.wav", style=tmp_path / "style.wav", seed=3)
+    expected = model.accompany(mix, style=style, seeds=[3])[0]
+    np.testing.assert_allclose(read_audio(tmp_path / "out.wav"), expected, atol=1e-4 * np.abs(expected).max() + 2**-23)
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:

@@ -1,10 +1,15 @@
 """Guidance: its identities at the ends of both scales, and the deviation that the rescale restores."""
 
+import functools
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
-from reference_model.guidance import Denoiser, combine, guided, guided_pair
+from reference_model.diffusion import denoiser
+from reference_model.guidance import Denoiser, combine, guided
+from reference_model.unet import UNETS, UNet
 
 CONDITIONAL = (
     torch.randn(3, 4, 16, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 2, 0.5])[:, None, None]
@@ -13,28 +18,45 @@ UNCONDITIONAL = torch.randn(3, 4, 16, generator=torch.Generator().manual_seed(1)
 NOISY, LEVEL = torch.zeros(3, 4, 16), torch.full((3,), 0.5)
 
 
-def constant(value: Tensor) -> Denoiser:
-    return lambda noisy, level: value
+MIX = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(2))
 
 
-def never(noisy: Tensor, level: Tensor) -> Tensor:
-    raise AssertionError("evaluated in vain")
+def model(mix: Tensor) -> Denoiser:
+    """CONDITIONAL for a mix, UNCONDITIONAL for zeros, whatever the batch."""
+    with_mix = (mix != 0).any(dim=2).any(dim=1)[:, None, None]
+    repeats = len(mix) // 3
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        assert len(noisy) == len(level) == len(mix)
+        return torch.where(with_mix, CONDITIONAL.repeat(repeats, 1, 1), UNCONDITIONAL.repeat(repeats, 1, 1))
+
+    return estimate
+
+
+def one_pass_of(clips: int) -> Callable[[Tensor], Denoiser]:
+    """`model`, if it is evaluated for as many clips at once."""
+
+    def checked(mix: Tensor) -> Denoiser:
+        assert len(mix) == clips
+        return model(mix)
+
+    return checked
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 1.0])
 def test_weight_one_is_the_conditional_model_alone(phi: float) -> None:
-    assert torch.equal(guided(constant(CONDITIONAL), never, 1.0, phi)(NOISY, LEVEL), CONDITIONAL)
+    assert torch.equal(guided(one_pass_of(3), MIX, 1.0, phi)(NOISY, LEVEL), CONDITIONAL)
     torch.testing.assert_close(combine(CONDITIONAL, UNCONDITIONAL, 1.0, phi), CONDITIONAL)
 
 
 @pytest.mark.parametrize("phi", [0.0, 1.0])
 def test_weight_zero_is_the_unconditional_model_alone(phi: float) -> None:
-    assert torch.equal(guided(never, constant(UNCONDITIONAL), 0.0, phi)(NOISY, LEVEL), UNCONDITIONAL)
+    assert torch.equal(guided(one_pass_of(3), MIX, 0.0, phi)(NOISY, LEVEL), UNCONDITIONAL)
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0, 4.0, 10.0])
 def test_without_rescale_it_extrapolates(weight: float) -> None:
-    estimate = guided(constant(CONDITIONAL), constant(UNCONDITIONAL), weight)(NOISY, LEVEL)
+    estimate = guided(one_pass_of(6), MIX, weight)(NOISY, LEVEL)
     torch.testing.assert_close(estimate - UNCONDITIONAL, weight * (CONDITIONAL - UNCONDITIONAL))
 
 
@@ -52,12 +74,17 @@ def test_phi_interpolates() -> None:
     torch.testing.assert_close(half, (none + full) / 2)
 
 
-@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("phi", [0.0, 0.7])
-def test_both_forms_agree(weight: float, phi: float) -> None:
-    two = guided(constant(CONDITIONAL), constant(UNCONDITIONAL), weight, phi)(NOISY, LEVEL)
-    one = guided_pair(lambda noisy, level: (CONDITIONAL, UNCONDITIONAL), weight, phi)(NOISY, LEVEL)
-    torch.testing.assert_close(one, two)
+def test_one_pass_equals_two(batch: int, phi: float) -> None:
+    torch.manual_seed(0)
+    unet = UNet(UNETS["tiny"]).eval()
+    torch.nn.init.normal_(unet.output.weight, std=0.1)
+    noisy, mix, level = torch.randn(batch, 8, 12), torch.randn(batch, 16, 12), torch.rand(batch)
+    one = guided(functools.partial(denoiser, unet), mix, 2.5, phi)(noisy, level)
+    with_mix, without = (denoiser(unet, seen)(noisy, level) for seen in (mix, torch.zeros_like(mix)))
+    torch.testing.assert_close(one, combine(with_mix, without, 2.5, phi), atol=1e-5, rtol=1e-5)
+    assert (with_mix - without).abs().max() > 1e-3
 
 
 def test_a_constant_estimate_stays_finite() -> None:
@@ -67,6 +94,4 @@ def test_a_constant_estimate_stays_finite() -> None:
 @pytest.mark.parametrize("phi", [-0.1, 1.1])
 def test_phi_outside_its_range_is_refused(phi: float) -> None:
     with pytest.raises(ValueError, match="phi"):
-        guided(never, never, 2.0, phi)
-    with pytest.raises(ValueError, match="phi"):
-        guided_pair(lambda noisy, level: (noisy, noisy), 2.0, phi)
+        guided(model, MIX, 2.0, phi)

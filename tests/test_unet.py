@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bassbench.bad_input import BadInputError
+from bassbench.pretrained import read_metadata
 from reference_model.positional_bias import Attention, PositionalBias, signed_log_distance
 from reference_model.unet import UNETS, UNet, UNetConfig, level_embedding
 
@@ -58,6 +59,17 @@ def test_any_number_of_frames(frames: int) -> None:
     config = dataclasses.replace(UNETS["tiny"], widths=(16, 16, 16))
     v = awake(config)(*inputs(config, 1, frames))
     assert v.shape[2] == frames and torch.isfinite(v).all()
+
+
+def test_long_input_is_treated_like_short() -> None:
+    config = dataclasses.replace(UNETS["tiny"], attention=0)
+    unet = awake(config)
+    noisy, level, mix = inputs(config, 1, 4096)
+    whole = unet(noisy, level, mix)
+    part = unet(noisy[..., 1024:1280], level, mix[..., 1024:1280])
+    torch.testing.assert_close(whole[..., 1024 + 64 : 1280 - 64], part[..., 64:-64], atol=1e-5, rtol=1e-5)
+    attending = awake(UNETS["tiny"])(noisy, level, mix)
+    assert attending.shape == whole.shape and torch.isfinite(attending).all()
 
 
 def test_examples_of_a_batch_do_not_see_each_other() -> None:
@@ -129,6 +141,18 @@ def test_weights_survive_the_disk(tmp_path: Path) -> None:
     arguments = inputs(unet.config)
     assert again.config == unet.config
     torch.testing.assert_close(again(*arguments), unet(*arguments))
+
+
+def test_the_autoencoders_are_recorded(tmp_path: Path) -> None:
+    unet = awake(UNETS["tiny"])
+    unet.save_pretrained(tmp_path / "unet.safetensors", encoders={"mix": "a", "bass": "b"})
+    assert read_metadata(tmp_path / "unet.safetensors")["encoders"] == {"mix": "a", "bass": "b"}
+    assert UNet.from_pretrained(tmp_path / "unet.safetensors").config == unet.config
+    unet.save_pretrained(tmp_path / "unet.safetensors")
+    assert "encoders" not in read_metadata(tmp_path / "unet.safetensors")
+    (tmp_path / "unet.safetensors").write_bytes(b"damaged")
+    with pytest.raises(BadInputError, match="safetensors"):
+        read_metadata(tmp_path / "unet.safetensors")
 
 
 def test_damaged_or_foreign_weights_are_refused(tmp_path: Path) -> None:
