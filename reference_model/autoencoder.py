@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,28 +19,37 @@ from bassbench.runs import save_tensors
 from reference_model.blocks import Decoder, Encoder
 from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
 from reference_model.linear_path import LinearPath
-from reference_model.phase import griffin_lim, noise_phase, unit
+from reference_model.phase import neutral_advance, noise_phase, unit
+from reference_model.phase_integration import integrate, steps_from_magnitude
 from reference_model.stft import istft, magnitude, stft
 
 CHUNK = 512
 """Latent frames encoded or decoded at a time (47 s): it changes the memory needed, not the result."""
-_PLANES = 6
-"""What the decoder network gives for each bin: log magnitudes of mid and side, two phasors of two numbers."""
 _LOUDEST = 2.0
 """Upper bound of decoded log magnitudes (a sine at full scale has 0)."""
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What the decoder predicts, before any Griffin-Lim; every tensor is `(batch, 2, frames, bins)`.
+    """What the decoder predicts.
 
-    `log_magnitude`: log(|S| + floor) of mid and side.  `cosine` and `sine`: of the mid's phase, and of the side's
-    relative to the mid's, so that whatever happens to the mid's phase leaves the stereo image where it is.
+    `log_magnitude` `(batch, 2, frames, bins)`: log(|S| + floor) of mid and side.  `cosine` and `sine` `(batch, phasors,
+    frames, bins)`: of the mid's phase and of the side's relative to the mid's, so that whatever happens to the mid's
+    phase leaves the stereo image where it is.  With `integrate_phase` the network gives three phasors: the mid's phase
+    steps in time and over frequency (see `phase.phase_losses`) and the side's relative phase.
     """
 
     log_magnitude: Tensor
     cosine: Tensor
     sine: Tensor
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a chunk leaves to the next: magnitudes and phases `(batch, frames, bins)` of the mid in its last frames."""
+
+    magnitude: np.ndarray
+    phase: np.ndarray
 
 
 class Autoencoder(nn.Module):
@@ -59,9 +69,12 @@ class Autoencoder(nn.Module):
         self.network_dtype: torch.dtype | None = None
         """Type the convolutions compute in, for training; None: float32."""
         features = 2 * config.stack * config.network_bins
+        self.phasors = 3 if config.integrate_phase else 2
+        self.planes = 2 + 2 * self.phasors
+        """What the decoder network gives for each bin: log magnitudes of mid and side, phasors of two numbers."""
         self.linear = LinearPath(config) if config.linear_path else None
         self.encoder = Encoder(features, config.encoder, config.dims) if config.encoder else None
-        self.decoder = Decoder(config.dims, config.decoder, features * _PLANES // 2, zero_output=config.linear_path)
+        self.decoder = Decoder(config.dims, config.decoder, features // 2 * self.planes, zero_output=config.linear_path)
         if self.encoder is not None and config.linear_path:
             output = self.encoder.layers[-1]
             assert isinstance(output, nn.Conv2d) and output.bias is not None
@@ -144,19 +157,50 @@ class Autoencoder(nn.Module):
 
     # Latents to audio
 
-    def decoded(self, latent: Tensor, noise: Tensor) -> Spectrum:
-        """Spectrum below `top_hz` of latents `(batch, latent frames, dims)`, not standardised.
-
-        `noise` holds angles `(latent frames, 2, frames per latent, bins)`: see `noise_phase`.
-        """
-        config, bins = self.config, self.config.network_bins
-        planes = self.unstacked(self._run(self.decoder, latent), _PLANES)
-        residual, cosine, sine = planes.split(2, dim=1)
-        log_magnitude = residual + self._linear_log_magnitude(latent, slice(None, bins))
-        start = noise.transpose(0, 1).flatten(1, 2)[..., :bins]
-        if config.phase_noise:
-            cosine, sine = (cosine + config.phase_noise * start.cos(), sine + config.phase_noise * start.sin())
+    def decoded(self, latent: Tensor) -> Spectrum:
+        """Spectrum below `top_hz` of latents `(batch, latent frames, dims)`, not standardised."""
+        planes = self.unstacked(self._run(self.decoder, latent), self.planes)
+        residual, cosine, sine = planes.split((2, self.phasors, self.phasors), dim=1)
+        log_magnitude = residual + self._linear_log_magnitude(latent, slice(None, self.config.network_bins))
         return Spectrum(log_magnitude, *unit(cosine, sine))
+
+    def linear_spectrum(self, latent: Tensor) -> Spectrum:
+        """What the linear path alone gives: its magnitudes, the phase steps that they imply, the side in phase."""
+        log_magnitude = self._linear_log_magnitude(latent, slice(None, self.config.network_bins))
+        steps = steps_from_magnitude(log_magnitude[:, 0], self.config.window, self.config.hop)
+        angle = torch.stack([*steps, torch.zeros_like(steps[0])], dim=1)
+        return Spectrum(log_magnitude, angle.cos(), angle.sin())
+
+    def integrated(self, spectrum: Spectrum, noise: Tensor, before: Carry | None, lead: int) -> tuple[Spectrum, Carry]:
+        """The spectrum with the mid's phase in place of its steps, and what all of its frames leave.
+
+        Of the first `lead` frames, which belong to the chunk before, those that it carried over have a phase.
+        """
+        angle = torch.atan2(spectrum.sine[:, :2], spectrum.cosine[:, :2])
+        overlap = self.config.window // self.config.hop
+        advance = (angle[:, 0] + neutral_advance(angle.shape[-1], overlap, angle.device)).cpu().numpy()
+        delay = (angle[:, 1] + torch.pi).cpu().numpy()
+        size = self.magnitude(spectrum.log_magnitude[:, 0]).cpu().numpy()
+        initial = noise[:, 0].flatten(0, 1)[:, : angle.shape[-1]].cpu().numpy()
+        phase = np.zeros_like(size)
+        last = Carry(phase[:, :1], phase[:, :1]) if before is None else before
+        if lead:
+            phase[:, max(lead - last.phase.shape[1], 0) : lead] = last.phase[:, -lead:]
+        for index in range(len(size)):
+            phase[index, lead:] = integrate(
+                size[index, lead:],
+                advance[index, lead:],
+                delay[index, lead:],
+                initial[lead:],
+                last.magnitude[index, -1],
+                last.phase[index, -1],
+            )
+        mid = torch.from_numpy(phase).to(angle.device)
+        cosine, sine = (
+            torch.stack([part, phasors[:, 2]], dim=1)
+            for part, phasors in ((mid.cos(), spectrum.cosine), (mid.sin(), spectrum.sine))
+        )
+        return Spectrum(spectrum.log_magnitude, cosine, sine), Carry(size, phase)
 
     def decoded_above(self, latent: Tensor, noise: Tensor) -> Spectrum:
         """Spectrum from `top_hz` up: magnitudes of the linear path, the phase all noise."""
@@ -176,18 +220,10 @@ class Autoencoder(nn.Module):
         """Inverse of the logarithm of `log_magnitude`, never negative."""
         return (log_magnitude.clamp(max=_LOUDEST).exp() - self.config.floor).clamp(min=0.0)
 
-    def complex_spectrum(self, spectrum: Spectrum, *, train_magnitude: bool = True, iterations: int = 0) -> Tensor:
-        """Complex mid and side `(batch, 2, frames, bins)`, after Griffin-Lim on the mid (whole spectra only).
-
-        Without `train_magnitude` the gradient reaches the phase alone.
-        """
+    def complex_spectrum(self, spectrum: Spectrum) -> Tensor:
+        """Complex mid and side `(batch, 2, frames, bins)` of magnitudes and two phasors."""
         magnitude = self.magnitude(spectrum.log_magnitude)
-        magnitude = magnitude if train_magnitude else magnitude.detach()
         (cosine, relative_cosine), (sine, relative_sine) = spectrum.cosine.unbind(1), spectrum.sine.unbind(1)
-        if iterations:
-            phasor = torch.complex(cosine, sine)
-            phasor = griffin_lim(magnitude[:, 0], phasor, self.config.window, self.config.hop, iterations)
-            cosine, sine = phasor.real, phasor.imag
         side_cosine = cosine * relative_cosine - sine * relative_sine
         side_sine = sine * relative_cosine + cosine * relative_sine
         real, imaginary = torch.stack([cosine, side_cosine], 1), torch.stack([sine, side_sine], 1)
@@ -198,40 +234,47 @@ class Autoencoder(nn.Module):
         mid, side = istft(spectrum, self.config.window, self.config.hop).unbind(1)
         return torch.stack([mid + side, mid - side], dim=1)
 
-    def decode(
-        self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None, chunk: int = CHUNK
-    ) -> Tensor:
+    def decode(self, latent: Tensor, samples: int | None = None, *, network: bool = True, chunk: int = CHUNK) -> Tensor:
         """Audio `(batch, 2, samples)` of standardised latents `(batch, dims, frames)`.
 
-        `samples` defaults to all 4096 of every frame; `iterations` of Griffin-Lim to the configuration's.  Raises
-        BadInputError for latents of another size.
+        `samples` defaults to all 4096 of every frame.  Without `network` it is that of the linear path alone.  Raises
+        BadInputError for latents of another size, and without `network` for an autoencoder that is nothing without.
         """
-        return torch.cat(list(self.decode_stream(latent, samples, iterations=iterations, chunk=chunk)), dim=-1)
+        return torch.cat(list(self.decode_stream(latent, samples, network=network, chunk=chunk)), dim=-1)
 
     @torch.no_grad()
     def decode_stream(
-        self, latent: Tensor, samples: int | None = None, *, iterations: int | None = None, chunk: int = CHUNK
+        self, latent: Tensor, samples: int | None = None, *, network: bool = True, chunk: int = CHUNK
     ) -> Iterator[Tensor]:
         """The audio of `decode`, `chunk` latent frames at a time."""
         config = self.config
         if latent.ndim != 3 or latent.shape[1] != config.dims or not latent.shape[2]:
             raise BadInputError(f"latents must be (batch, {config.dims}, frames >= 1), got {tuple(latent.shape)}")
-        iterations = config.griffin_lim if iterations is None else iterations
         count = latent.shape[2]
+        if not network and (self.linear is None or not config.integrate_phase):
+            raise BadInputError("this autoencoder has no linear path with integrated phase; decode with the network")
         samples = count * R_TIME if samples is None else samples
         if not 0 < samples <= count * R_TIME:
             raise BadInputError(f"{count} latent frames decode to at most {count * R_TIME} samples, not {samples}")
         frames = latent.to(self.latent_std).transpose(1, 2) * self.latent_std + self.latent_mean
-        overlap = config.window // config.hop
-        reach = self.decoder.reach + -(-overlap * (iterations + 1) // config.frames_per_latent)
+        margin = -(-config.window // config.hop // config.frames_per_latent)
+        reach = self.decoder.reach + margin
+        carry = None
         for start in range(0, -(-samples // R_TIME), chunk):
             stop = min(start + chunk, count)
             first, last = max(start - reach, 0), min(stop + reach, count)
             noise = noise_phase(first, last - first, (2, config.frames_per_latent, config.bins), frames.device)
             piece = frames[:, first:last]
-            parts = [self.decoded(piece, noise), self.decoded_above(piece, noise)]
+            below = self.decoded(piece) if network else self.linear_spectrum(piece)
+            if config.integrate_phase:
+                per_latent = config.frames_per_latent
+                below, carry = self.integrated(below, noise, carry, (start - first) * per_latent)
+                # What overlaps with the next chunk.
+                kept = slice(max(stop - margin - first, 0) * per_latent, (stop - first) * per_latent)
+                carry = Carry(carry.magnitude[:, kept], carry.phase[:, kept])
+            parts = [below, self.decoded_above(piece, noise)]
             spectrum = Spectrum(*(torch.cat(both, -1) for both in zip(*map(_fields, parts), strict=True)))
-            audio = self.waveform(self.complex_spectrum(spectrum, iterations=iterations))
+            audio = self.waveform(self.complex_spectrum(spectrum))
             yield audio[..., (start - first) * R_TIME : (min(stop * R_TIME, samples) - first * R_TIME)]
 
     def _run(self, network: nn.Module, sequence: Tensor) -> Tensor:

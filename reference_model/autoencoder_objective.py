@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from reference_model.autoencoder import Autoencoder
+from reference_model.autoencoder import Autoencoder, Spectrum
 from reference_model.phase import phase_losses
 from reference_model.spectral_loss import (
     band_level_loss,
     mel_bands,
     multi_scale_spectral_distance,
     reconstruction_loss,
-    relative_multi_scale_distance,
 )
 from reference_model.stft import magnitude
 
@@ -24,7 +23,6 @@ SMALL_WEIGHTS = {
     "frequency": 1.0,
     "delay": 1.0,
     "side": 0.25,
-    "waveform": 1.0,
     "adversarial": 0.02,
 }
 """Not in the paper: the linear path already holds the magnitudes, most of what is left to learn is phase."""
@@ -71,33 +69,45 @@ class Objective(nn.Module):
         self.register_buffer("bands", mel_bands(config.window)[: config.network_bins], persistent=False)
 
     def forward(
-        self, audio: Tensor, latent_noise: Tensor, phase_noise: Tensor, hops: tuple[int, ...]
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Of audio `(batch, 2, samples)`; the noises are drawn outside, so that a step can be repeated.
+        self, audio: Tensor, latent_noise: Tensor, hops: tuple[int, ...]
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Of audio `(batch, 2, samples)`; the noise is drawn outside, so that a step can be repeated.
 
-        `latent_noise` `(batch, frames, dims)` is added to the latents, `phase_noise` holds angles
-        `(frames, 2, frames per latent, bins)`.
+        `latent_noise` `(batch, frames, dims)` is added to the latents.  Where the phase is integrated, which has no
+        gradient, the waveform that the critics hear has the mid's true phase.
         """
         model, bins = self.autoencoder, self.autoencoder.config.network_bins
         target = model.spectrum(audio)
         target_log = (magnitude(target) + model.config.floor).log()
         latent = model.latent(target_log)
-        decoded = model.decoded(latent + latent_noise * model.latent_std, phase_noise)
+        decoded = model.decoded(latent + latent_noise * model.latent_std)
         low, low_log = target[..., :bins], target_log[..., :bins]
         losses = {"reconstruction": reconstruction_loss(decoded.log_magnitude, low_log, model.feature_weight[:, None])}
         if "band_level" in self.names:
             levels = [model.magnitude(x) for x in (decoded.log_magnitude, low_log)]
             losses["band_level"] = band_level_loss(levels[0], levels[1], self.bands, floor=model.config.floor)
+        overlap = model.config.window // model.config.hop if model.config.integrate_phase else None
         if self.names & {"frequency", "delay", "side"}:
-            losses |= phase_losses(decoded.cosine, decoded.sine, low)
-        spectrum = model.complex_spectrum(decoded, train_magnitude="waveform" not in self.names)
+            losses |= phase_losses(decoded.cosine, decoded.sine, low, overlap=overlap)
+        if not self.names & {"mssd", "adversarial"}:
+            return losses, None
+        if model.config.integrate_phase:
+            decoded = _with_true_phase(decoded, low)
         # The network has no part in what lies above its bins: there the target stands in.
-        waveform = model.waveform(torch.cat([spectrum, target[..., bins:]], dim=-1))
-        if "waveform" in self.names:
-            losses["waveform"] = relative_multi_scale_distance(waveform, audio, hops)
+        waveform = model.waveform(torch.cat([model.complex_spectrum(decoded), target[..., bins:]], dim=-1))
         if "mssd" in self.names:
             losses["mssd"] = multi_scale_spectral_distance(waveform, audio, hops)
         return losses, waveform
+
+
+def _with_true_phase(decoded: Spectrum, target: Tensor) -> Spectrum:
+    mid = target[:, 0]
+    size = magnitude(mid).clamp(min=1e-20)
+    cosine, sine = (
+        torch.stack([part / size, phasors[:, 2]], dim=1)
+        for part, phasors in ((mid.real, decoded.cosine), (mid.imag, decoded.sine))
+    )
+    return Spectrum(decoded.log_magnitude, cosine, sine)
 
 
 def weighted_sum(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

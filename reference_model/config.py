@@ -47,10 +47,8 @@ class AutoencoderConfig:
     """Weight of the side beside the mid (1): at 0.5 the mid keeps its pitch better than at 1."""
     floor: float = 1e-4
     """eps of log(|S| + eps), where a sine at full scale has |S| = 1."""
-    phase_noise: float = 0.0
-    """Length of a fixed random unit vector that the phase head's output is added to: see `phase.py`."""
-    griffin_lim: int = 0
-    """Default number of Griffin-Lim iterations after the phase head."""
+    integrate_phase: bool = False
+    """The phase head gives derivatives of the phase, which are integrated (`phase_integration.py`), not the phase."""
 
     def __post_init__(self) -> None:
         for stages in filter(None, (self.encoder, self.decoder)):
@@ -96,10 +94,10 @@ class AutoencoderConfig:
 # Not in the paper: how they are divided among the stages.
 _PAPER_STAGES = (Stage(2, 384, 2), Stage(2, 512, 2), Stage(2, 592, 2), Stage(2, 576, 2))
 _SMALL = AutoencoderConfig(
-    which="bass", dims=32, window=4096, hop=1024, stack=4, encoder=(), decoder=(Stage(1, 256, 4),),
-    weight_corner_hz=250.0, side_weight=0.5, phase_noise=0.1, griffin_lim=8,
+    which="bass", dims=32, window=4096, hop=1024, stack=4, encoder=(), decoder=(Stage(1, 224, 5),),
+    weight_corner_hz=250.0, side_weight=0.5, integrate_phase=True,
 )  # fmt: skip
-_TINY = dataclasses.replace(_SMALL, dims=8, window=2048, decoder=(Stage(1, 16, 1),), top_hz=2_000.0, griffin_lim=2)
+_TINY = dataclasses.replace(_SMALL, dims=8, window=2048, decoder=(Stage(1, 16, 1),), top_hz=2_000.0)
 _PAPER = AutoencoderConfig(
     which="bass", dims=32, window=1024, hop=256, stack=1, encoder=_PAPER_STAGES, decoder=_PAPER_STAGES,
     linear_path=False, top_hz=SAMPLE_RATE,
@@ -118,7 +116,7 @@ def _pair(
 AUTOENCODERS: dict[str, dict[str, AutoencoderConfig]] = {
     "tiny": _pair(_TINY, mix_corner_hz=600.0),
     # Generation never decodes a mix, so the mix decoder is kept small in the weights that are shipped.
-    "small": _pair(_SMALL, mix_corner_hz=600.0, mix_decoder=(Stage(1, 96, 2),)),
+    "small": _pair(_SMALL, mix_corner_hz=600.0, mix_decoder=(Stage(1, 64, 2),)),
     "paper": _pair(_PAPER, mix_corner_hz=0.0),
 }
 """`AUTOENCODERS[preset][which]`: tiny for tests, small is trained on two cores, paper is the layout of the paper."""

@@ -109,7 +109,7 @@ def encoder_hash(autoencoder: Autoencoder) -> str:
     """
     digest = hashlib.sha256()
     config = autoencoder.config.to_dict()
-    kept = {name: value for name, value in config.items() if name not in ("decoder", "phase_noise", "griffin_lim")}
+    kept = {name: value for name, value in config.items() if name not in ("decoder", "integrate_phase")}
     digest.update(json.dumps(kept, sort_keys=True).encode())
     for name, tensor in sorted(autoencoder.state_dict().items()):
         if not name.startswith(("decoder.", "linear.readout")):
@@ -161,6 +161,5 @@ def song_latents(
 def _render_and_encode(
     mix_autoencoder: Autoencoder, bass_autoencoder: Autoencoder, request: ClipRequest
 ) -> tuple[np.ndarray, np.ndarray]:
-    kept = (cache_folder("clips") / f"{request.key}.json").exists()
-    clip = cached_clip(request) if kept else request.render()
+    clip = cached_clip(request)
     return encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass)

@@ -1,4 +1,4 @@
-"""Phase: the fixed noise a phase head starts from, Griffin-Lim, and losses that do not mind a phase's origin."""
+"""Phase: the fixed noise it starts from, Griffin-Lim, and losses that do not mind a phase's origin."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from reference_model.stft import istft, magnitude, scaled, stft
 def noise_phase(first: int, frames: int, shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
     """Random angles `(frames, *shape)` that depend on the absolute latent frame alone.
 
-    So a long file decoded in chunks equals the file decoded whole.  Where a phase head is unsure (its output is
-    short), the phase stays noise, which sounds better than the buzz of a constant.  # Not in the paper.
+    So a long file decoded in chunks equals the file decoded whole.  It is the phase of what nothing else determines:
+    bins above the network's, bins far below the loudest, and the first of a new sound.  # Not in the paper.
     """
     generators = (torch.Generator().manual_seed(first + index) for index in range(frames))
     return 2 * torch.pi * torch.stack([torch.rand(shape, generator=each) for each in generators]).to(device)
@@ -30,11 +30,14 @@ def griffin_lim(size: Tensor, phasor: Tensor, window: int, hop: int, iterations:
     return phasor
 
 
-def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor) -> dict[str, Tensor]:
+def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor, *, overlap: int | None) -> dict[str, Tensor]:
     """How far predicted phases are from a target spectrum, up to what cannot be known from magnitudes.
 
-    `cosine` and `sine` `(batch, 2, frames, bins)` hold the mid's phase and the side's relative to the mid; complex
-    `target` of the same shape holds mid and side.  Not in the paper.  Each loss is 0 at the target, 1 for random phase:
+    `cosine` and `sine` hold the head's phasors `(batch, phasors, frames, bins)`; complex `target` `(batch, 2, frames,
+    bins)` holds mid and side.  With `overlap`, the hops in a window, the phasors are the mid's step from the
+    frame before, its step from the bin below (beyond `neutral_advance` and pi), and the side's phase relative to the
+    mid's; without, the mid's phase itself and the relative one.  Not in the paper.  Each loss is 0 at the target, 1 for
+    random phase:
 
     - `frequency`: the mid's phase advance from frame to frame (instantaneous frequency),
     - `delay`: its phase difference from bin to bin (group delay),
@@ -46,17 +49,31 @@ def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor) -> dict[str, Tens
         mid, side = target.unbind(1)
         mid_cosine, mid_sine, size = _polar(mid)
         relative_cosine, relative_sine, product = _polar(side * mid.conj())
-    # e = p conj(t), so that Re(e_j conj(e_i)) compares the predicted step from i to j with the target's.
-    real = cosine[:, 0] * mid_cosine + sine[:, 0] * mid_sine
-    imaginary = sine[:, 0] * mid_cosine - cosine[:, 0] * mid_sine
     losses = {}
-    for name, axis in (("frequency", 1), ("delay", 2)):
-        last, first = (slice(1, None), slice(None, -1))
-        after, before = ((slice(None),) * axis + (part,) for part in (last, first))
-        agreement = real[after] * real[before] + imaginary[after] * imaginary[before]
-        losses[name] = _weighted(agreement, (size[after] * size[before]).sqrt())
-    agreement = cosine[:, 1] * relative_cosine + sine[:, 1] * relative_sine
+    for index, (name, axis) in enumerate((("frequency", 1), ("delay", 2))):
+        after, before = ((slice(None),) * axis + (part,) for part in (slice(1, None), slice(None, -1)))
+        real = mid_cosine[after] * mid_cosine[before] + mid_sine[after] * mid_sine[before]
+        imaginary = mid_sine[after] * mid_cosine[before] - mid_cosine[after] * mid_sine[before]
+        if overlap is not None:
+            step = (cosine[:, index][after], sine[:, index][after])
+            neutral = (
+                neutral_advance(mid.shape[2], overlap, mid.device)
+                if axis == 1
+                else torch.tensor(torch.pi, device=mid.device)
+            )
+            turn = (neutral.cos(), neutral.sin())
+            step = (step[0] * turn[0] - step[1] * turn[1], step[1] * turn[0] + step[0] * turn[1])
+        else:
+            c, s = cosine[:, 0], sine[:, 0]
+            step = (c[after] * c[before] + s[after] * s[before], s[after] * c[before] - c[after] * s[before])
+        losses[name] = _weighted(real * step[0] + imaginary * step[1], (size[after] * size[before]).sqrt())
+    agreement = cosine[:, -1] * relative_cosine + sine[:, -1] * relative_sine
     return {**losses, "side": _weighted(agreement, product.sqrt())}
+
+
+def neutral_advance(bins: int, overlap: int, device: torch.device | str = "cpu") -> Tensor:
+    """Phase advance in a hop of a sinusoid at each bin's own frequency, `(bins,)`, with `overlap` hops in a window."""
+    return 2 * torch.pi * (torch.arange(bins, device=device) % overlap) / overlap
 
 
 def _polar(spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -46,20 +46,6 @@ def multi_scale_spectral_distance(audio: Tensor, target: Tensor, hops: tuple[int
     return total * (len(MSSD_HOPS) / len(hops))
 
 
-def relative_multi_scale_distance(audio: Tensor, target: Tensor, hops: tuple[int, ...]) -> Tensor:
-    """Mean over hops of || |STFT_h(w)| - |STFT_h(w~)| ||_1 / || |STFT_h(w)| ||_1, per clip, `(batch, 2, samples)`.
-
-    Not in the paper.  Every resolution and every clip counts the same.  Where the phase is not learned yet this
-    prefers a signal that is too quiet, so the trainer lets its gradient reach the phase alone.
-    """
-    total = torch.zeros((), device=audio.device)
-    for hop in hops:
-        first, second = (magnitude(stft(_whole_hops(x, hop), 4 * hop, hop)) for x in (audio, target))
-        distance, size = (first - second).abs().mean((1, 2, 3)), second.mean((1, 2, 3))
-        total = total + (distance / (size + 1e-5)).clamp(max=4.0).mean()
-    return total / len(hops)
-
-
 def band_level_loss(decoded: Tensor, target: Tensor, bands: Tensor, *, floor: float = 1e-4) -> Tensor:
     """Mean absolute difference in log level of mel bands, of magnitudes `(..., bins)` with `bands` `(bins, bands)`.
 

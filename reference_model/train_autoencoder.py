@@ -146,9 +146,8 @@ def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) ->
     if recipe.adversarial_start is not None:
         critics = Critics(autoencoder.config.window, autoencoder.config.hop)
         critic_optimizer = torch.optim.Adam(critics.parameters(), recipe.learning_rate, recipe.betas)
-    state = State(
-        accelerator, Objective(autoencoder, recipe.weights), autoencoder, optimizer, critics, critic_optimizer
-    )
+    weights = {k: v for k, v in recipe.weights.items() if k != "adversarial" or critics is not None}
+    state = State(accelerator, Objective(autoencoder, weights), autoencoder, optimizer, critics, critic_optimizer)
     if folder.checkpoint.exists():
         _restore(state, folder, _identity(settings))
     state.objective, state.optimizer = accelerator.prepare(state.objective, state.optimizer)
@@ -169,11 +168,10 @@ def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> d
     latent_noise = recipe.latent_noise * torch.randn(
         recipe.batch_size, settings.crop_frames, config.dims, generator=noise
     )
-    angles = 2 * math.pi * torch.rand(settings.crop_frames, 2, config.frames_per_latent, config.bins, generator=noise)
     hops = draw_hops(generator, recipe.resolutions)
     _set_learning_rate(state, recipe)
 
-    losses, decoded = state.objective(audio, latent_noise.to(device), angles.to(device), hops)
+    losses, decoded = state.objective(audio, latent_noise.to(device), hops)
     adversarial = state.critics is not None and state.step >= (recipe.adversarial_start or 0)
     if adversarial:
         losses["adversarial"] = generator_loss(state.accelerator.unwrap_model(state.critics)(decoded))
@@ -201,14 +199,10 @@ def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> d
 
 @torch.no_grad()
 def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
-    """What the autoencoder keeps of `(batch, 2, samples)`, with its default Griffin-Lim and without any."""
+    """What the autoencoder keeps of `(batch, 2, samples)`."""
     model = state.autoencoder
-    latent = model.encode(audio)
-    rows: dict[str, float] = {}
-    for suffix, iterations in (("", model.config.griffin_lim), ("_without_griffin_lim", 0)):
-        decoded = torch.cat([model.decode(one[None], iterations=iterations) for one in latent]).cpu()
-        rows |= {name + suffix: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
-    return rows
+    decoded = torch.cat([model.decode(one[None]) for one in model.encode(audio)]).cpu()
+    return {name: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
 
 
 def validation_audio(settings: TrainAutoencoder, clips: AudioClips) -> Tensor:

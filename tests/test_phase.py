@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from reference_model.phase import griffin_lim, noise_phase, phase_losses, unit
+from reference_model.phase import griffin_lim, neutral_advance, noise_phase, phase_losses, unit
 from reference_model.stft import istft, stft
 
 
@@ -36,11 +36,23 @@ def test_unit_has_length_one_and_a_finite_gradient_at_zero() -> None:
     assert zero.grad is not None and zero.grad.isfinite().all()
 
 
-def test_losses_are_zero_at_the_target_and_one_for_random_phase() -> None:
+def steps(target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mid's phase steps beyond the neutral ones, and the side's relative phase."""
+    mid, side = target.unbind(1)
+    angle, neutral = mid.angle(), neutral_advance(mid.shape[-1], 4)
+    in_time = torch.diff(angle, dim=1, prepend=angle[:, :1]) - neutral
+    over_bins = torch.diff(angle, dim=2, prepend=angle[:, :, :1]) - math.pi
+    angle = torch.stack([in_time, over_bins, side.angle() - angle], 1)
+    return angle.cos(), angle.sin()
+
+
+@pytest.mark.parametrize(("truth", "overlap"), [(phases, None), (steps, 4)])
+def test_losses_are_zero_at_the_target_and_one_for_random_phase(truth, overlap) -> None:
     target = spectrum()
-    assert all(abs(loss.item()) < 1e-4 for loss in phase_losses(*phases(target), target).values())
-    angle = 2 * math.pi * torch.rand(target.shape, generator=torch.Generator().manual_seed(9))
-    for name, loss in phase_losses(angle.cos(), angle.sin(), target).items():
+    cosine, sine = truth(target)
+    assert all(abs(loss.item()) < 1e-4 for loss in phase_losses(cosine, sine, target, overlap=overlap).values())
+    angle = 2 * math.pi * torch.rand(cosine.shape, generator=torch.Generator().manual_seed(9))
+    for name, loss in phase_losses(angle.cos(), angle.sin(), target, overlap=overlap).items():
         assert loss.item() == pytest.approx(1.0, abs=0.03), name
 
 
@@ -48,18 +60,22 @@ def test_losses_do_not_mind_the_origin_of_the_phase() -> None:
     target = spectrum()
     angle = torch.atan2(*reversed(phases(target)))
     constant = angle + torch.tensor([1.234, 0.0])[:, None, None]
-    assert all(loss.abs() < 1e-4 for loss in phase_losses(constant.cos(), constant.sin(), target).values())
+    assert all(
+        loss.abs() < 1e-4 for loss in phase_losses(constant.cos(), constant.sin(), target, overlap=None).values()
+    )
     # A frequency that is off by a constant advance is seen by `frequency` alone.
     drifting = angle + torch.tensor([1.0, 0.0])[:, None, None] * torch.arange(angle.shape[2])[:, None] * 0.5
-    losses = phase_losses(drifting.cos(), drifting.sin(), target)
+    losses = phase_losses(drifting.cos(), drifting.sin(), target, overlap=None)
     assert losses["frequency"].item() == pytest.approx(1 - math.cos(0.5), abs=1e-3)
     assert losses["delay"].abs() < 1e-4 and losses["side"].abs() < 1e-4
 
 
 def test_silence_has_finite_losses_and_gradients() -> None:
-    angle = torch.rand(1, 2, 4, 9, requires_grad=True)
-    sum(phase_losses(angle.cos(), angle.sin(), torch.zeros(1, 2, 4, 9, dtype=torch.complex64)).values()).backward()
-    assert angle.grad is not None and angle.grad.isfinite().all()
+    silence = torch.zeros(1, 2, 4, 9, dtype=torch.complex64)
+    for phasors, overlap in ((2, None), (3, 4)):
+        angle = torch.rand(1, phasors, 4, 9, requires_grad=True)
+        sum(phase_losses(angle.cos(), angle.sin(), silence, overlap=overlap).values()).backward()
+        assert angle.grad is not None and angle.grad.isfinite().all()
 
 
 def test_griffin_lim_makes_the_phase_consistent() -> None:

@@ -13,7 +13,6 @@ from reference_model.spectral_loss import (
     mel_bands,
     multi_scale_spectral_distance,
     reconstruction_loss,
-    relative_multi_scale_distance,
 )
 from reference_model.stft import magnitude
 
@@ -60,19 +59,11 @@ def test_drawn_resolutions_estimate_the_sum_without_bias() -> None:
     assert min(counts) > 150 and draw_hops(generator, None) == MSSD_HOPS
 
 
-@pytest.mark.parametrize("distance", [multi_scale_spectral_distance, relative_multi_scale_distance])
-def test_distances_are_zero_at_the_target_and_reach_the_audio(distance) -> None:
+def test_the_distance_is_zero_at_the_target_and_reaches_the_audio() -> None:
     audio = noise(0, 2, 2, 16384).requires_grad_(True)
-    assert distance(audio, audio.detach(), (256, 512)).item() == pytest.approx(0.0, abs=1e-6)
-    distance(audio, noise(1, 2, 2, 16384), (256, 512)).backward()
+    assert multi_scale_spectral_distance(audio, audio.detach(), (256, 512)).item() == pytest.approx(0.0, abs=1e-6)
+    multi_scale_spectral_distance(audio, noise(1, 2, 2, 16384), (256, 512)).backward()
     assert audio.grad is not None and audio.grad.isfinite().all() and audio.grad.abs().sum() > 0
-
-
-def test_relative_distance_counts_quiet_clips_like_loud_ones() -> None:
-    audio, target = noise(0, 1, 2, 16384), noise(1, 1, 2, 16384)
-    loud = relative_multi_scale_distance(audio, target, (256,)).item()
-    assert relative_multi_scale_distance(audio / 8, target / 8, (256,)).item() == pytest.approx(loud, rel=0.02)
-    assert relative_multi_scale_distance(0 * audio, 0 * target, (256,)).item() == 0.0
 
 
 def test_band_level_loss_is_the_gain_in_nat() -> None:
