@@ -7,8 +7,9 @@ import tyro
 
 from bassbench.bad_input import exit_on_bad_input
 from bassbench.bank_command import Bank
+from bassbench.data_command import Data
 
-COMMANDS: dict[str, Callable[..., Any]] = {"bank": Bank}
+COMMANDS: dict[str, Callable[..., Any]] = {"bank": Bank, "data": Data}
 
 
 def main() -> None:

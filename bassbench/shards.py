@@ -1,0 +1,227 @@
+"""Datasets of stems as tar shards of FLAC and JSON (WebDataset), for sizes beyond one disk.
+
+`python -m bassbench data shard PATH OUT` writes them; a run that was cut off goes on at the first shard it did not
+finish. A sample is one window of a track: `KEY.json` and one FLAC a stem, `KEY.0.flac`, `KEY.1.flac` ..., whose roles
+the JSON lists under "stems". `ShardedClips` reads them, from a folder or from URLs:
+
+    clips = ShardedClips("https://host/shards/{000000..000127}.tar", seed=1)
+    loader = torch.utils.data.DataLoader(clips, batch_size=None, num_workers=4)
+
+Needs the package webdataset: `pip install bassbench[webdataset]`.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import soundfile
+from torch.utils.data import IterableDataset
+from tqdm import tqdm
+
+from bassbench.audio import SAMPLE_RATE
+from bassbench.bad_input import BadInputError
+from bassbench.files import atomic_path, content_hash
+from bassbench.render import CLIP_SAMPLES, Clip, Note
+from bassbench.stems.layouts import StemDataset
+from bassbench.stems.metadata import read_mapping
+from bassbench.stems.training import even_starts
+from bassbench.stems.windows import WindowRequest, clip_of, sounds, window_generator
+
+_SETTINGS = "shards.json"
+_FORMAT = 1
+
+
+def write_shards(
+    dataset: StemDataset,
+    folder: Path,
+    *,
+    samples: int = CLIP_SAMPLES,
+    per_shard: int = 64,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[Path]:
+    """Write windows of `samples` that cover every track as shards `000000.tar` ..., each whole or not at all.
+
+    Windows in which nothing sounds are left out; a track shorter than `samples` is one window of its own length. Audio
+    is 16-bit; a window whose stems peak above full scale is turned down, all its stems together. Shards that are there
+    already are kept: the same call resumes.
+
+    Raises:
+        BadInputError: a file cannot be read, the folder cannot be written or holds shards of other data or settings.
+    """
+    wds = _webdataset()
+    windows = [
+        WindowRequest(track, start, min(samples, track.samples - start))
+        for track in dataset.tracks
+        for start in even_starts(track.samples, samples)
+    ]
+    order = np.random.default_rng(seed).permutation(len(windows))
+    groups = [order[first : first + per_shard] for first in range(0, len(order), per_shard)]
+    settings = {
+        "format": _FORMAT,
+        "layout": dataset.layout,
+        "samples": samples,
+        "per_shard": per_shard,
+        "seed": seed,
+        "shards": len(groups),
+        "windows": content_hash(*(f"{window.track.name} {window.start} {window.samples}" for window in windows)),
+    }
+    _keep_settings(folder / _SETTINGS, settings)
+    paths = [folder / f"{number:06d}.tar" for number in range(len(groups))]
+    bar = tqdm(zip(paths, groups, strict=True), f"shards in {folder}", len(paths), disable=not progress, leave=False)
+    for path, group in bar:
+        if path.exists():
+            continue
+        try:
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                writer = wds.TarWriter(file, mtime=0.0)
+                for index in group:
+                    if sample := _packed(windows[index], f"{index:08d}"):
+                        writer.write(sample)
+                writer.close()
+        except OSError as error:
+            raise BadInputError(f"{path}: cannot write ({error.strerror}); free the disk and run again") from None
+    return paths
+
+
+class ShardedClips(IterableDataset):
+    """Clips of shards, in an order drawn from (seed, epoch); every process and data loader worker gets its own part.
+
+    `shards` is a folder, a URL or a list of URLs and paths; `{000000..000127}` stands for a range. Whole shards are
+    dealt out, round robin, to the processes (RANK and WORLD_SIZE, or torch.distributed) and then to the workers: each
+    sample is seen exactly once an epoch. With `subset` the mix is a random subset of the other stems, drawn from
+    (seed, epoch, clip). A worker passes over its first `skip` samples without decoding them: to resume, give the
+    number it had seen. Samples without a bass or without a mix are passed over.
+
+    Raises:
+        BadInputError: on reading: webdataset is missing, or a shard is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        shards: str | Path | Sequence[str | Path],
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        skip: int = 0,
+        subset: bool = True,
+    ) -> None:
+        self.urls = _urls(shards)
+        self.seed, self.epoch, self.skip, self.subset = seed, epoch, skip, subset
+
+    def __iter__(self) -> Iterator[Clip]:
+        wds = _webdataset()
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.urls))
+        pipeline = wds.DataPipeline(
+            wds.SimpleShardList([self.urls[i] for i in order]),
+            wds.split_by_node,
+            wds.split_by_worker,
+            wds.tarfile_to_samples(),
+        )
+        samples = islice(iter(pipeline), self.skip, None)
+        while (sample := _next(samples)) is not None:
+            about, stems, notes = _unpacked(sample)
+            if "bass" not in stems or len(stems) < 2:
+                continue
+            generator = None
+            if self.subset:
+                generator = window_generator(f"{self.epoch} {about['name']}", self.seed)
+            yield clip_of(about["name"], about["song"], stems, notes, generator)
+
+
+def _webdataset() -> ModuleType:
+    try:
+        import webdataset
+    except ImportError:
+        raise BadInputError("shards need the package webdataset: pip install 'bassbench[webdataset]'") from None
+    return webdataset
+
+
+def _urls(shards: str | Path | Sequence[str | Path]) -> list[str]:
+    given = [shards] if isinstance(shards, str | Path) else list(shards)
+    urls: list[str] = []
+    for one in given:
+        if Path(one).is_dir():
+            urls += _whole_folder(Path(one))
+        else:
+            urls += _webdataset().shardlists.expand_urls(str(one))
+    return urls
+
+
+def _whole_folder(folder: Path) -> list[str]:
+    found = sorted(str(path) for path in folder.glob("*.tar") if not path.name.startswith("."))
+    if not found:
+        raise BadInputError(f"{folder}: no shards (*.tar) in this folder; `bassbench data shard` writes them")
+    settings = folder / _SETTINGS
+    promised = read_mapping(settings).get("shards") if settings.is_file() else len(found)
+    if promised != len(found):
+        raise BadInputError(f"{folder}: {len(found)} of {promised} shards; run `bassbench data shard` to its end")
+    return found
+
+
+def _packed(window: WindowRequest, key: str) -> dict[str, Any] | None:
+    """A window as the files of a sample, or None if nothing sounds in it."""
+    stems = {role: audio for role, audio in window.stems().items() if sounds(audio).any()}
+    if not stems:
+        return None
+    gain = min(1.0, 1.0 / max(float(np.abs(audio).max()) for audio in stems.values()))
+    notes = {role: [list(asdict(note).values()) for note in notes] for role, notes in window.notes().items()}
+    about = {
+        "name": window.name,
+        "song": window.track.name,
+        "split": window.track.split,
+        "start": window.start,
+        "stems": list(stems),
+        "notes": notes,
+    }
+    files = {f"{i}.flac": _flac(audio * np.float32(gain)) for i, audio in enumerate(stems.values())}
+    return {"__key__": key, "json": json.dumps(about).encode(), **files}
+
+
+def _unpacked(sample: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, list[Note]]]:
+    where = f"{sample.get('__url__')}, sample {sample.get('__key__')}"
+    try:
+        about = json.loads(sample["json"])
+        stems = {role: _from_flac(sample[f"{i}.flac"]) for i, role in enumerate(about["stems"])}
+        notes = {role: [Note(*note) for note in notes] for role, notes in about["notes"].items()}
+        return {"name": about["name"], "song": about["song"]}, stems, notes
+    except (KeyError, TypeError, ValueError, soundfile.LibsndfileError) as error:
+        raise BadInputError(f"{where}: not a sample of this format ({error}); write the shards again") from None
+
+
+def _flac(audio: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.round(audio.T * 32767).astype(np.int16), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def _from_flac(data: bytes) -> np.ndarray:
+    audio, _ = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    return np.ascontiguousarray(audio.T, dtype=np.float32) / np.float32(32767)
+
+
+def _next(samples: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    try:
+        return next(samples, None)
+    except (OSError, ValueError, tarfile.TarError, EOFError) as error:
+        raise BadInputError(f"cannot read a shard ({error}); is it there and whole?") from None
+
+
+def _keep_settings(path: Path, settings: dict[str, Any]) -> None:
+    known = read_mapping(path) if path.is_file() else None
+    if known is not None and known != settings:
+        changed = ", ".join(name for name in settings if known.get(name) != settings[name])
+        raise BadInputError(f"{path.parent}: holds shards of other data or settings ({changed}); choose another folder")
+    if known is None:
+        try:
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(settings, indent=1) + "\n")
+        except OSError as error:
+            raise BadInputError(f"{path}: cannot write ({error.strerror})") from None
