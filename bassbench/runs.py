@@ -1,6 +1,7 @@
 """A training run's folder: a JSONL log, checkpoints that appear whole, and randomness that needs no saved state."""
 
 import dataclasses
+import functools
 import json
 import math
 import time
@@ -99,8 +100,12 @@ class RunFolder:
     """A folder that holds one run: `log.jsonl`, `checkpoint.safetensors` and what the trainer adds."""
 
     path: Path
+    tensorboard: bool = False
+    """Also write every number of the log as a TensorBoard event."""
 
     def __post_init__(self) -> None:
+        if self.tensorboard:
+            _event_writer(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,6 +120,12 @@ class RunFolder:
         """Append one line to the log, with the time of day in seconds."""
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps({"time": round(time.time(), 3), **row}) + "\n")
+        if self.tensorboard and "step" in row:
+            writer = _event_writer(self.path)
+            for name, value in row.items():
+                if isinstance(value, int | float) and name != "step":
+                    writer.add_scalar(name, value, row["step"])
+            writer.flush()
 
     def forget_after(self, step: int) -> None:
         """Drop rows logged after the checkpoint of `step`: those steps will run again."""
@@ -130,3 +141,12 @@ class RunFolder:
                 continue
         with atomic_path(log) as temporary:
             temporary.write_text("".join(kept))
+
+
+@functools.lru_cache(maxsize=4)
+def _event_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise BadInputError("--tensorboard needs TensorBoard: pip install 'bassbench[tensorboard]'") from None
+    return SummaryWriter(str(folder / "tensorboard"))

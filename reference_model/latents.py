@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
@@ -35,15 +34,13 @@ class LatentPairs:
         """Mix `(mix_dims, clip frames)` and bass `(bass_dims, clip frames)`, float16."""
         return _read(self.paths[index])
 
-    def batch(self, generator: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-        """Mix `(size, mix_dims, frames)` and bass `(size, bass_dims, frames)`: random clips, random crops."""
-        mixes, basses = [], []
-        for index in generator.integers(len(self), size=size):
-            mix, bass = self[index]
-            start = generator.integers(bass.shape[1] - self.frames + 1)
-            mixes.append(mix[:, start : start + self.frames])
-            basses.append(bass[:, start : start + self.frames])
-        return torch.from_numpy(np.stack(mixes)).float(), torch.from_numpy(np.stack(basses)).float()
+    def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+        """A random crop of a random clip: its name, mix `(mix_dims, frames)` and bass `(bass_dims, frames)`."""
+        path = self.paths[int(generator.integers(len(self)))]
+        mix, bass = _read(path)
+        start = int(generator.integers(bass.shape[1] - self.frames + 1))
+        crop = slice(start, start + self.frames)
+        return f"{path.stem}@{start}", mix[:, crop], bass[:, crop]
 
 
 def latent_pairs(

@@ -37,7 +37,7 @@ def integrate(
         floor = max(current.max(), before.max()) * TOLERANCE
         open_ = current > floor
         left = open_.sum()
-        heap = [(current[0], False, 0)][:0]  # empty, of a type that numba knows
+        heap: list = [(current[0], False, 0)][:0]  # empty, of a type that numba knows
         for k in range(bins):
             if open_[k] and before[k] > floor:
                 heapq.heappush(heap, (-before[k], False, k))

@@ -1,14 +1,17 @@
 """Train one autoencoder: `python -m reference_model.train_autoencoder --which bass --run runs/bass_autoencoder`.
 
-The same command resumes an interrupted run; under `accelerate launch -m` it runs on many devices.  The run folder gets
+The same command resumes an interrupted run; under `accelerate launch -m` it runs on many devices, which divide the
+batch among them.  The run folder gets
 pca.safetensors (the linear path alone, usable at once; all there is with `--steps 0`), log.jsonl, a checkpoint, and
 at the end weights.safetensors in float16.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -30,13 +33,22 @@ from bassbench.runs import (
     save_tensors,
     step_generator,
 )
+from bassbench.trainer import (
+    Throughput,
+    automatic_precision,
+    describe,
+    example_generator,
+    micro_batches,
+    stop_unless_finite,
+)
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_objective import RECIPES, Objective, Recipe, weighted_sum
 from reference_model.codec_probes import probe
-from reference_model.config import AUTOENCODERS, R_TIME
+from reference_model.config import AUTOENCODERS, R_TIME, AutoencoderConfig
 from reference_model.critics import Critics, critic_loss, generator_loss
 from reference_model.linear_path import fit_linear_path
 from reference_model.spectral_loss import draw_hops, mel_bands
+from reference_model.training_samples import draw_spectrograms
 
 
 class AudioClips(Protocol):
@@ -69,10 +81,17 @@ class TrainAutoencoder:
     threads: int = 1
     processes: int = 1
     """Worker processes that render songs not yet in the cache."""
-    bfloat16: bool = True
-    """Convolutions in bfloat16; STFTs, norms and losses stay in float32."""
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
+    accumulate: int = 1
+    """Micro-batches that are added up to a step, to fit memory."""
     validate_every: int = 500
     checkpoint_every: int = 100
+    figures: bool = False
+    """Draw reconstructions of three validation clips at every validation."""
+    tensorboard: bool = False
+    dry_run: bool = False
+    """Print what would be trained, and stop."""
 
     @property
     def recipe(self) -> Recipe:
@@ -97,20 +116,22 @@ class State:
     step: int = 0
 
 
-def crop(clips: AudioClips, generator: np.random.Generator, samples: int) -> np.ndarray:
-    """A random crop `(2, samples)` of a random clip as float32; shorter clips are padded with silence."""
-    clip = clips[int(generator.integers(len(clips)))]
+def crop(clips: AudioClips, generator: np.random.Generator, samples: int) -> tuple[str, np.ndarray]:
+    """A random crop `(2, samples)` of a random clip as float32, and its name; shorter clips are padded with silence."""
+    index = int(generator.integers(len(clips)))
+    clip = clips[index]
     start = int(generator.integers(max(clip.shape[1] - samples, 0) + 1))
     piece = np.asarray(clip[:, start : start + samples])
     scale = np.float32(1 / 32767 if piece.dtype == np.int16 else 1)
-    return np.pad(piece.astype(np.float32) * scale, ((0, 0), (0, samples - piece.shape[1])))
+    audio = np.pad(piece.astype(np.float32) * scale, ((0, 0), (0, samples - piece.shape[1])))
+    return f"clip {index} from sample {start}", audio
 
 
 def fit_batches(clips: AudioClips, settings: TrainAutoencoder) -> Iterator[Tensor]:
     """The same random pieces of 64 latent frames at every call, `(8, 2, 262144)` at a time."""
     generator = step_generator(settings.seed, 0, 1 << 20)
     for _ in range(-(-settings.fit_frames // (8 * 64))):
-        yield torch.from_numpy(np.stack([crop(clips, generator, 64 * R_TIME) for _ in range(8)]))
+        yield torch.from_numpy(np.stack([crop(clips, generator, 64 * R_TIME)[1] for _ in range(8)]))
 
 
 def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> Autoencoder:
@@ -137,9 +158,10 @@ def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) ->
     """Build everything and, where the run folder holds a checkpoint, go on from it."""
     torch.set_num_threads(settings.threads)
     recipe, accelerator = settings.recipe, Accelerator()
+    reduced = automatic_precision(settings.precision, accelerator.device.type) == "bf16"
     with accelerator.main_process_first():
         autoencoder = initial_autoencoder(settings, clips, folder)
-    autoencoder.network_dtype = torch.bfloat16 if settings.bfloat16 else None
+    autoencoder.network_dtype = torch.bfloat16 if reduced else None
     trainable = [parameter for parameter in autoencoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trainable, recipe.learning_rate, recipe.betas)
     critics = critic_optimizer = None
@@ -156,45 +178,74 @@ def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) ->
     return state
 
 
+def draw_batch(
+    clips: AudioClips, settings: TrainAutoencoder, config: AutoencoderConfig, step: int, indices: Sequence[int]
+) -> tuple[list[str], Tensor, Tensor]:
+    """The examples `indices` of a step: names, audio `(batch, 2, samples)`, latent noise `(batch, frames, dims)`."""
+    recipe = settings.recipe
+    names, audio, noise = [], [], []
+    for index in indices:
+        generator = example_generator(settings.seed, step, index)
+        name, piece = crop(clips, generator, settings.crop_frames * R_TIME)
+        names.append(name)
+        audio.append(piece * np.float32(10 ** (generator.uniform(-1, 1) * recipe.gain_db / 20)))
+        shape = settings.crop_frames, config.dims
+        noise.append(np.float32(recipe.latent_noise) * generator.standard_normal(shape, dtype=np.float32))
+    return names, torch.from_numpy(np.stack(audio)), torch.from_numpy(np.stack(noise))
+
+
 def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> dict[str, float]:
-    """One optimiser step (two with critics); all randomness is a function of (seed, step, rank)."""
-    recipe, config, device = settings.recipe, state.autoencoder.config, state.accelerator.device
-    generator = step_generator(settings.seed, state.step, state.accelerator.process_index)
-    samples = settings.crop_frames * R_TIME
-    audio = torch.from_numpy(np.stack([crop(clips, generator, samples) for _ in range(recipe.batch_size)]))
-    gain = 10 ** (generator.uniform(-1, 1, (recipe.batch_size, 1, 1)) * recipe.gain_db / 20)
-    audio = (audio * torch.from_numpy(gain).float()).to(device)
-    noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
-    latent_noise = recipe.latent_noise * torch.randn(
-        recipe.batch_size, settings.crop_frames, config.dims, generator=noise
-    )
-    hops = draw_hops(generator, recipe.resolutions)
+    """One optimiser step (two with critics); all randomness is a function of (seed, step, example)."""
+    recipe, config, accelerator = settings.recipe, state.autoencoder.config, state.accelerator
+    micro = micro_batches(recipe.batch_size, accelerator, settings.accumulate)
+    hops = draw_hops(step_generator(settings.seed, state.step), recipe.resolutions)
+    adversarial = state.critics is not None and state.step >= (recipe.adversarial_start or 0)
     _set_learning_rate(state, recipe)
 
-    losses, decoded = state.objective(audio, latent_noise.to(device), hops)
-    adversarial = state.critics is not None and state.step >= (recipe.adversarial_start or 0)
-    if adversarial:
-        losses["adversarial"] = generator_loss(state.accelerator.unwrap_model(state.critics)(decoded))
-    total = weighted_sum(losses, recipe.weights)
-    if not torch.isfinite(total):
-        raise BadInputError(
-            f"the loss is not finite at step {state.step}; lower --learning-rate and run again from the checkpoint"
-        )
     state.optimizer.zero_grad(set_to_none=True)
-    state.accelerator.backward(total)
-    state.accelerator.clip_grad_norm_(state.objective.parameters(), 5.0)
+    row: dict[str, float] = defaultdict(float)
+    names, heard = [], []
+    for number, indices in enumerate(micro):
+        drawn, audio, noise = draw_batch(clips, settings, config, state.step, indices)
+        names += drawn
+        audio, noise = audio.to(accelerator.device), noise.to(accelerator.device)
+        last = number == len(micro) - 1
+        apart = contextlib.nullcontext() if last else accelerator.no_sync(state.objective)
+        with apart:
+            losses, decoded = state.objective(audio, noise, hops)
+            if adversarial:
+                losses["adversarial"] = generator_loss(accelerator.unwrap_model(state.critics)(decoded))
+                heard.append((audio, decoded.detach()))
+            total = weighted_sum(losses, recipe.weights)
+            accelerator.backward(total / len(micro))
+        for name, value in [("loss", total), *losses.items()]:
+            row[name] += _mean(value, accelerator) / len(micro)
+    norm = float(accelerator.clip_grad_norm_(state.objective.parameters(), 5.0))
+    stop_unless_finite(RunFolder(settings.run), accelerator, step=state.step, loss=row["loss"], norm=norm, clips=names)
     state.optimizer.step()
-    row = {name: value.item() for name, value in losses.items()}
     if adversarial:
-        assert state.critics is not None and state.critic_optimizer is not None
-        scores = state.critics(torch.cat([audio, decoded.detach()]))
-        loss = critic_loss(scores.chunk(2)[0], scores.chunk(2)[1])
-        state.critic_optimizer.zero_grad(set_to_none=True)
-        state.accelerator.backward(loss)
-        state.critic_optimizer.step()
-        row["critic"] = loss.item()
+        row["critic"] = _critic_step(state, heard)
     state.step += 1
-    return {"loss": total.item(), **row}
+    return dict(row)
+
+
+def _critic_step(state: State, heard: list[tuple[Tensor, Tensor]]) -> float:
+    assert state.critics is not None and state.critic_optimizer is not None
+    state.critic_optimizer.zero_grad(set_to_none=True)
+    mean = 0.0
+    for number, (audio, decoded) in enumerate(heard):
+        apart = contextlib.nullcontext() if number == len(heard) - 1 else state.accelerator.no_sync(state.critics)
+        with apart:
+            scores = state.critics(torch.cat([audio, decoded]))
+            loss = critic_loss(scores.chunk(2)[0], scores.chunk(2)[1])
+            state.accelerator.backward(loss / len(heard))
+        mean += _mean(loss, state.accelerator) / len(heard)
+    state.critic_optimizer.step()
+    return mean
+
+
+def _mean(value: Tensor, accelerator: Accelerator) -> float:
+    return accelerator.reduce(value.detach(), "mean").item()
 
 
 @torch.no_grad()
@@ -208,7 +259,7 @@ def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
 def validation_audio(settings: TrainAutoencoder, clips: AudioClips) -> Tensor:
     """The first 12 s or so of each validation clip, `(clips, 2, samples)`."""
     samples = 128 * R_TIME if settings.preset != "tiny" else settings.crop_frames * R_TIME
-    pieces = [crop([clips[i][:, :samples]], np.random.default_rng(0), samples) for i in range(len(clips))]
+    pieces = [crop([clips[i][:, :samples]], np.random.default_rng(0), samples)[1] for i in range(len(clips))]
     return torch.from_numpy(np.stack(pieces))
 
 
@@ -217,7 +268,7 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
 
     Raises BadInputError for an unknown preset, a run folder of another configuration, or a loss that is not finite.
     """
-    recipe, folder = settings.recipe, RunFolder(settings.run)
+    recipe, folder = settings.recipe, RunFolder(settings.run, settings.tensorboard)
     state = prepare(settings, clips, folder)
     main = state.accelerator.is_main_process
     audio, mel = validation_audio(settings, validation), mel_bands(2048)
@@ -226,16 +277,28 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
     if main and state.step == 0:
         folder.log(event="start", settings=_identity(settings), **validate(state, audio, mel))
     bar = tqdm(initial=state.step, total=recipe.steps, desc=f"{settings.which} autoencoder", disable=not main)
-    start, done = time.perf_counter(), state.step
+    micro = micro_batches(recipe.batch_size, state.accelerator, settings.accumulate)
+
+    def trial() -> None:
+        _, piece, noise = draw_batch(clips, settings, state.autoencoder.config, state.step, micro[0])
+        device, objective = state.accelerator.device, state.accelerator.unwrap_model(state.objective)
+        hops = draw_hops(np.random.default_rng(0), recipe.resolutions)
+        weighted_sum(objective(piece.to(device), noise.to(device), hops)[0], recipe.weights).backward()
+
+    if main and state.step < recipe.steps:
+        throughput = Throughput(recipe.batch_size, trial, len(micro) * state.accelerator.num_processes)
     while state.step < recipe.steps:
         row = train_step(state, settings, clips)
+        if main:
+            throughput.step()
         bar.update()
         bar.set_postfix(loss=f"{row['loss']:.3f}")
         if main and (state.step % 10 == 0 or state.step <= 10):
-            seconds = (time.perf_counter() - start) / (state.step - done)
-            folder.log(step=state.step, seconds_per_step=round(seconds, 4), **row)
+            folder.log(step=state.step, **row, **throughput.row())
         if main and state.step % settings.validate_every == 0:
             folder.log(step=state.step, **validate(state, audio, mel))
+            if settings.figures:
+                _draw(state, audio[:3], folder)
         if main and (state.step % settings.checkpoint_every == 0 or state.step == recipe.steps):
             _save(state, folder, _identity(settings))
     bar.close()
@@ -244,6 +307,13 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
         state.autoencoder = Autoencoder.from_pretrained(folder.path / "weights.safetensors")
         folder.log(event="end", step=state.step, **validate(state, audio, mel))
     return state.autoencoder
+
+
+def _draw(state: State, audio: Tensor, folder: RunFolder) -> None:
+    model = state.autoencoder
+    decoded = torch.cat([model.decode(one[None]) for one in model.encode(audio)]).cpu()
+    rows = {state.autoencoder.config.which: list(audio.numpy()), "reconstruction": list(decoded.numpy())}
+    draw_spectrograms(rows, folder.path / f"reconstructions-{state.step:06d}.png")
 
 
 def _set_learning_rate(state: State, recipe: Recipe) -> None:
@@ -258,7 +328,7 @@ def _identity(settings: TrainAutoencoder) -> dict:
     """What must not change between the commands that start and resume a run, as JSON would give it back."""
     recipe = dataclasses.asdict(settings.recipe)
     recipe["betas"] = list(recipe["betas"])
-    names = ("which", "preset", "crop_frames", "fit_frames", "clips", "seed", "bfloat16")
+    names = ("which", "preset", "crop_frames", "fit_frames", "clips", "seed")
     config = AUTOENCODERS[settings.preset][settings.which].to_dict()
     config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
     return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
@@ -294,7 +364,15 @@ def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         settings = tyro.cli(TrainAutoencoder, description=__doc__)
-        _ = settings.recipe, RunFolder(settings.run)  # refused now, not after the songs are rendered
+        if settings.dry_run:
+            with torch.device("meta"):
+                network = Autoencoder(AUTOENCODERS[settings.preset][settings.which])
+            print(describe(settings, {"autoencoder": network}))
+            return
+        _ = (
+            settings.recipe,
+            RunFolder(settings.run, settings.tensorboard),
+        )  # refused now, not after the songs are rendered
         sources = {
             split: stem_clips(split, settings.which, count, processes=settings.processes)
             for split, count in (("train", settings.clips), ("validation", settings.validation_clips))

@@ -1,12 +1,13 @@
 """Train the latent diffusion model: `python -m reference_model.train_diffusion --run runs/unet`.
 
-To resume, run the same command again. For several GPUs or machines start the same command with `accelerate launch`;
-the batch size is that of each process.
+To resume, run the same command again. For several GPUs or machines start the same command with `accelerate launch`: the
+batch is divided among the processes, and the losses are those of one (but for dropout's masks).
 """
 
+import contextlib
 import copy
 import dataclasses
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -30,9 +31,18 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
+from bassbench.trainer import (
+    Throughput,
+    describe,
+    example_generator,
+    make_accelerator,
+    micro_batches,
+    stop_unless_finite,
+)
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
-from reference_model.latents import song_latents
+from reference_model.latents import encoder_hash, song_latents
+from reference_model.training_samples import ValidationSamples
 from reference_model.unet import UNETS, UNet
 
 SHIPPED = Path(__file__).parent / "weights" / "small"
@@ -48,10 +58,14 @@ class TrainingConfig:
     preset: Literal["tiny", "small", "paper"] = "small"
     steps: int | None = None
     batch_size: int | None = None
-    """Of each process."""
+    """Of all processes together."""
+    accumulate: int = 1
+    """Micro-batches that are added up to a step, to fit memory."""
     learning_rate: float | None = None
     mix_autoencoder: Path = SHIPPED / "mix_autoencoder.safetensors"
     bass_autoencoder: Path = SHIPPED / "bass_autoencoder.safetensors"
+    initial: Path | None = None
+    """Weights to start from instead of random ones (see `reference_model.rebase`)."""
     songs: int | None = None
     """Songs of the train split (default: all)."""
     variants: int = 1
@@ -66,7 +80,8 @@ class TrainingConfig:
     unconditional: float = 0.15
     """Share of examples whose mix is zeroed."""
     seed: int = 0
-    precision: Literal["bf16", "no"] = "bf16"
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    """auto: bfloat16 where it is fast, float32 elsewhere."""
     device: Literal["auto", "cpu"] = "auto"
     threads: int | None = None
     processes: int = 1
@@ -74,6 +89,11 @@ class TrainingConfig:
     log_every: int = 10
     validate_every: int = 250
     checkpoint_every: int = 250
+    sample_every: int = 0
+    """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none."""
+    tensorboard: bool = False
+    dry_run: bool = False
+    """Print what would be trained, and stop."""
 
 
 # Not in the paper: the learning rate. The paper: 500 k steps, batch 128, AdamW(0.9, 0.999).
@@ -82,15 +102,55 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "small": {"steps": 10_000, "batch_size": 16, "learning_rate": 8e-4},
     "paper": {"steps": 500_000, "batch_size": 128, "learning_rate": 1e-4},
 }
-_FREE_TO_CHANGE = ("run", "device", "threads", "processes", "log_every", "validate_every", "checkpoint_every")
+_FREE_TO_CHANGE = (
+    *("run", "device", "threads", "processes", "precision", "accumulate", "initial", "tensorboard", "dry_run"),
+    *("log_every", "validate_every", "checkpoint_every", "sample_every"),
+)
 
 
 class PairSource(Protocol):
     """Where training pairs come from; `reference_model.latents.LatentPairs` is one."""
 
-    def batch(self, generator: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-        """Mix `(size, mix_dims, frames)` and bass `(size, bass_dims, frames)` latents."""
+    def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+        """A random pair: its name, latents of the mix `(mix_dims, frames)` and of the bass `(bass_dims, frames)`."""
         ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples of a step: all randomness of each comes from its own generator."""
+
+    names: list[str]
+    mix: Tensor
+    """`(batch, mix_dims, frames)`."""
+    bass: Tensor
+    noise: Tensor
+    level: Tensor
+    """`(batch,)`."""
+    unconditional: Tensor
+    """Booleans `(batch,)`: the mix is zeroed."""
+
+    @classmethod
+    def draw(cls, pairs: PairSource, seed: int, step: int, indices: Sequence[int], config: TrainingConfig) -> "Batch":
+        """The examples `indices` of a step's batch.
+
+        Not in the paper: the levels are stratified, one in each of `batch_size` equal parts of [0, 1], for a steadier
+        loss.
+        """
+        assert config.batch_size
+        slots = step_generator(seed, step).permutation(config.batch_size)
+        names, mixes, basses, noises, levels, dropped = [], [], [], [], [], []
+        for index in indices:
+            generator = example_generator(seed, step, index)
+            name, mix, bass = pairs.example(generator)
+            names.append(name)
+            mixes.append(mix)
+            basses.append(bass)
+            levels.append((slots[index] + generator.random()) / config.batch_size)
+            noises.append(generator.standard_normal(bass.shape, dtype=np.float32))
+            dropped.append(generator.random() < config.unconditional)
+        mix, bass, noise = (torch.from_numpy(np.stack(arrays)).float() for arrays in (mixes, basses, noises))
+        return cls(names, mix, bass, noise, torch.tensor(levels, dtype=torch.float32), torch.tensor(dropped))
 
 
 @dataclass
@@ -102,13 +162,13 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
 
-    def save(self, run: RunFolder, config: TrainingConfig) -> None:
+    def save(self, run: RunFolder, config: TrainingConfig, encoders: dict[str, str] | None) -> None:
         """Write the checkpoint, and the averaged weights as they would be shipped."""
         tensors = {f"unet.{name}": tensor for name, tensor in self.unet.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer")
         save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=_FREE_TO_CHANGE)})
-        self.average.save_pretrained(run.path / "unet.safetensors")
+        self.average.save_pretrained(run.path / "unet.safetensors", encoders=encoders)
 
     def resume(self, run: RunFolder, config: TrainingConfig) -> None:
         """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
@@ -125,84 +185,112 @@ class State:
             self.step = metadata["step"]
 
 
+Sample = Callable[[UNet, int], dict[str, float]]
+"""Generate with a U-Net after a step, and say how good it is."""
+
+
 def train(
-    config: TrainingConfig, pairs: PairSource, validation: PairSource, *, accelerator: Accelerator | None = None
+    config: TrainingConfig,
+    pairs: PairSource,
+    validation: PairSource,
+    *,
+    accelerator: Accelerator | None = None,
+    encoders: dict[str, str] | None = None,
+    sample: Sample | None = None,
 ) -> UNet:
     """Run or resume training to its last step and return the averaged U-Net; its weights are in the run folder.
 
+    `encoders` holds the hashes of the autoencoders' encoders, which the weights will tell.
+
     Raises:
-        BadInputError: the run folder holds another run, or the loss is not finite any more.
+        BadInputError: the run folder holds another run, the batch cannot be divided among the processes, or the loss is
+            not finite any more.
     """
     config = resolved(config)
     assert config.steps and config.batch_size and config.learning_rate
-    if accelerator is None:
-        accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
-    run, rank, device = RunFolder(config.run), accelerator.process_index, accelerator.device
+    accelerator = accelerator or make_accelerator(config.precision, config.device)
+    run, device, main = RunFolder(config.run, config.tensorboard), accelerator.device, accelerator.is_main_process
+    micro = micro_batches(config.batch_size, accelerator, config.accumulate)
 
     torch.manual_seed(config.seed)
     unet = UNet(UNETS[config.preset]).to(device)
+    if config.initial is not None:
+        unet.load_state_dict(UNet.from_pretrained(config.initial).state_dict())
     optimizer = torch.optim.AdamW(
         unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), weight_decay=config.weight_decay, fused=True
     )
     state = State(unet, copy.deepcopy(unet).eval().requires_grad_(False), optimizer)
     state.resume(run, config)
     model, prepared = accelerator.prepare(unet, optimizer)
-    if accelerator.is_main_process:
+    if main:
         run.forget_after(state.step)
 
+    def trial() -> None:
+        batch = Batch.draw(pairs, config.seed, state.step, micro[0], config)
+        tensors = (tensor.to(device) for tensor in (batch.bass, batch.mix, batch.noise, batch.level))
+        bass, mix, noise, level = tensors
+        with accelerator.autocast():
+            loss = v_loss(unet, bass, mix, noise=noise, level=level).mean()
+        loss.backward()
+
     losses: list[float] = []
-    bar = tqdm(total=config.steps, initial=state.step, desc="diffusion", disable=not accelerator.is_main_process)
+    if main and state.step < config.steps:
+        throughput = Throughput(config.batch_size, trial, len(micro) * accelerator.num_processes)
+        optimizer.zero_grad()
+    bar = tqdm(total=config.steps, initial=state.step, desc="diffusion", disable=not main)
     while state.step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
-        generator = step_generator(config.seed, state.step, rank)
-        mix, bass = pairs.batch(generator, config.batch_size)
-        level, noise = draw_levels_and_noise(generator, bass)
-        dropped = torch.from_numpy(generator.random(len(mix)) < config.unconditional)
-        torch.manual_seed(int(generator.integers(2**62)))  # dropout
-
         unet.train()
-        bass, mix, level, noise, dropped = (tensor.to(device) for tensor in (bass, mix, level, noise, dropped))
-        with accelerator.autocast():
-            loss = v_loss(model, bass, without_mix(mix, dropped), noise=noise, level=level).mean()
-        accelerator.backward(loss)
+        loss, names = torch.zeros((), device=device), []
+        for number, indices in enumerate(micro):
+            batch = Batch.draw(pairs, config.seed, state.step, indices, config)
+            names += batch.names
+            dropout = step_generator(config.seed, state.step, config.batch_size + 1 + indices.start)
+            torch.manual_seed(int(dropout.integers(2**62)))
+            mix = without_mix(batch.mix, batch.unconditional).to(device)
+            bass, noise, level = (tensor.to(device) for tensor in (batch.bass, batch.noise, batch.level))
+            apart = contextlib.nullcontext() if number == len(micro) - 1 else accelerator.no_sync(model)
+            with apart:
+                with accelerator.autocast():
+                    part = v_loss(model, bass, mix, noise=noise, level=level).mean() / len(micro)
+                accelerator.backward(part)
+            loss = loss + part.detach()
+        loss = accelerator.reduce(loss, "mean")
         norm = float(accelerator.clip_grad_norm_(unet.parameters(), config.clip))
-        if not math.isfinite(norm):  # the same on every process: gradients are averaged
-            raise BadInputError(
-                f"{run.path}: the loss is not finite any more at step {state.step} "
-                f"(loss {loss.item():g}, gradient norm {norm:g}); lower --learning-rate and start in a new folder"
-            )
+        stop_unless_finite(run, accelerator, step=state.step, loss=float(loss), norm=norm, clips=names)
         prepared.step()
         prepared.zero_grad()
         state.step += 1
         update_average(state.average, unet, config.ema, step=state.step)
 
         bar.update()
-        if accelerator.is_main_process:
-            losses.append(loss.item())
-            last = state.step == config.steps
+        last = state.step == config.steps
+        if main:
+            throughput.step()
+            losses.append(float(loss))
             if state.step % config.log_every == 0 or last:
                 rate = optimizer.param_groups[0]["lr"]
-                run.log(step=state.step, loss=float(np.mean(losses)), gradient_norm=norm, learning_rate=rate)
-                bar.set_postfix(loss=f"{np.mean(losses):.3f}")
+                row = {"loss": float(np.mean(losses)), "gradient_norm": norm, "learning_rate": rate}
+                run.log(step=state.step, **row, **throughput.row())
+                bar.set_postfix(loss=f"{row['loss']:.3f}")
                 losses.clear()
             if state.step % config.validate_every == 0 or last:
                 with accelerator.autocast():
                     row = validate(state.average, validation)
                 run.log(step=state.step, **row)
                 bar.write(f"step {state.step}: " + "  ".join(f"{name} {value:.4f}" for name, value in row.items()))
+            if sample is not None and config.sample_every and (state.step % config.sample_every == 0 or last):
+                run.log(step=state.step, **sample(state.average, state.step))
             if state.step % config.checkpoint_every == 0 or last:
-                state.save(run, config)
+                state.save(run, config, encoders)
     bar.close()
     accelerator.wait_for_everyone()
     return state.average
 
 
 def draw_levels_and_noise(generator: np.random.Generator, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Levels `(batch,)` and noise like `clean`.
-
-    Not in the paper: the levels are stratified, one in each of `batch` equal parts of [0, 1], for a steadier loss.
-    """
+    """Levels `(batch,)`, stratified, and noise like `clean`."""
     size = len(clean)
     level = (generator.permutation(size) + generator.random(size)) / size
     noise = generator.standard_normal(clean.shape, dtype=np.float32)
@@ -223,7 +311,8 @@ def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16)
     device = next(unet.parameters()).device
     for index in range(batches):
         generator = step_generator(_VALIDATION_SEED, index)
-        mix, bass = pairs.batch(generator, size)
+        drawn = [pairs.example(generator)[1:] for _ in range(size)]
+        mix, bass = (torch.from_numpy(np.stack(stems)).float() for stems in zip(*drawn, strict=True))
         level, noise = (tensor.to(device) for tensor in draw_levels_and_noise(generator, bass))
         bass, mix = bass.to(device), mix.to(device)
         for name, seen in zip(totals, (mix, torch.zeros_like(mix)), strict=True):
@@ -235,7 +324,16 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
     config = dataclasses.replace(config, **missing)
-    for name in ("steps", "batch_size", "frames", "variants", "log_every", "validate_every", "checkpoint_every"):
+    for name in (
+        "steps",
+        "batch_size",
+        "accumulate",
+        "frames",
+        "variants",
+        "log_every",
+        "validate_every",
+        "checkpoint_every",
+    ):
         if getattr(config, name) < 1:
             raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
     if config.checkpoint_every % config.log_every:
@@ -247,10 +345,14 @@ def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
-        RunFolder(config.run)  # refused now, not after the songs are encoded
+        if config.dry_run:
+            with torch.device("meta"):
+                print(describe(config, {"unet": UNet(UNETS[config.preset])}))
+            return
+        RunFolder(config.run, config.tensorboard)  # refused now, not after the songs are encoded
         if config.threads:
             torch.set_num_threads(config.threads)
-        accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+        accelerator = make_accelerator(config.precision, config.device)
         mix_autoencoder = Autoencoder.from_pretrained(config.mix_autoencoder)
         bass_autoencoder = Autoencoder.from_pretrained(config.bass_autoencoder)
         unet_config = UNETS[config.preset]
@@ -275,7 +377,11 @@ def main() -> None:
                     ("validation", config.validation_songs, 1),
                 )
             ]
-        train(config, *sources, accelerator=accelerator)
+        encoders = {"mix": encoder_hash(mix_autoencoder), "bass": encoder_hash(bass_autoencoder)}
+        sample = None
+        if config.sample_every and accelerator.is_main_process:
+            sample = ValidationSamples(mix_autoencoder, bass_autoencoder, config.run)
+        train(config, *sources, accelerator=accelerator, encoders=encoders, sample=sample)
 
 
 if __name__ == "__main__":

@@ -130,9 +130,10 @@ def test_every_loss_has_a_weight(name: str) -> None:
 
 
 def test_crops_are_deterministic_scaled_and_padded() -> None:
-    first, second = (crop(CLIPS, np.random.default_rng(3), 2 * R_TIME) for _ in range(2))
+    (name, first), (_, second) = (crop(CLIPS, np.random.default_rng(3), 2 * R_TIME) for _ in range(2))
+    assert name.startswith("clip ")
     assert np.array_equal(first, second) and first.dtype == np.float32 and np.abs(first).max() < 1
-    padded = crop([np.ones((2, 100), np.float32)], np.random.default_rng(0), 300)
+    _, padded = crop([np.ones((2, 100), np.float32)], np.random.default_rng(0), 300)
     assert padded.shape == (2, 300) and padded.sum() == 200
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
 from bassbench.song_bank import Song
+from bassbench.trainer import MEASURED
 from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
@@ -31,13 +31,13 @@ class Melodies:
     poison_after: int = 10**9
     drawn: list[int] = dataclasses.field(default_factory=list)
 
-    def batch(self, generator: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-        self.drawn.append(size)
-        mix = torch.from_numpy(generator.standard_normal((size, 16, self.frames))).float().cumsum(2) / 3
-        bass = mix[:, :8].clone()
+    def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+        self.drawn.append(1)
+        mix = generator.standard_normal((16, self.frames)).cumsum(1) / 3
+        bass = mix[:8].copy()
         if len(self.drawn) > self.poison_after:
-            bass[0, 0, 0] = torch.nan
-        return mix, bass
+            bass[0, 0] = np.nan
+        return f"melody {len(self.drawn)}", mix, bass
 
 
 def config(run: Path, **changes: object) -> TrainingConfig:
@@ -49,7 +49,7 @@ def config(run: Path, **changes: object) -> TrainingConfig:
 
 def log(run: Path) -> list[dict]:
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name != "time"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +123,13 @@ def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="not finite any more at step 7"):
-        train(config(tmp_path), Melodies(poison_after=7), Melodies())
+        train(config(tmp_path), Melodies(poison_after=8 * 4), Melodies())
     assert log(tmp_path)[-1]["step"] == 7
+    dump = json.loads((tmp_path / "non_finite.json").read_text())
+    drawn = range(33, 37)  # the first four only to count operations
+    assert dump["step"] == 7 and dump["clips"] == [f"melody {index}" for index in drawn]
+        f"melody {index}" for index in range(33, 37)
+    ]  # after one batch that counts operations
 
 
 @pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": -1}, {"checkpoint_every": 7, "log_every": 2}])
@@ -177,11 +182,64 @@ def test_crops_are_aligned_and_drawn_from_the_generator(tmp_path: Path) -> None:
             yield np.stack([time, time]), -time[None]
 
     pairs = latent_pairs(["a", "b", "c"], ramps, tmp_path, frames=16)
-    mix, bass = pairs.batch(np.random.default_rng(3), 40)
+    names, mixes, basses = zip(*(pairs.example(np.random.default_rng(seed)) for seed in range(40)), strict=True)
+    mix, bass = np.stack(mixes).astype(float), np.stack(basses).astype(float)
     assert mix.shape == (40, 2, 16) and bass.shape == (40, 1, 16)
-    assert torch.equal(mix[:, :1], -bass) and (mix[:, 0].diff() == 1).all()
-    assert set(mix[:, 0, 0].tolist()) == set(range(7))  # every possible start of the longest clip
-    assert torch.equal(pairs.batch(np.random.default_rng(3), 40)[0], mix)
+    assert np.array_equal(mix[:, :1], -bass) and (np.diff(mix[:, 0]) == 1).all()
+    assert set(mix[:, 0, 0]) == set(range(7))  # every possible start of the longest clip
+    assert {name.split("@")[0] for name in names} == {"a", "b", "c"}
+    assert [name.split("@")[1] for name in names] == [str(int(start)) for start in mix[:, 0, 0]]
+    assert np.array_equal(pairs.example(np.random.default_rng(3))[1], mixes[3])
+
+
+def test_accumulated_micro_batches_give_the_same_trace(tmp_path: Path) -> None:
+    whole, parts = (config(tmp_path / str(count), batch_size=8, accumulate=count) for count in (1, 4))
+    for each in (whole, parts):
+        train(each, Melodies(), Melodies())
+    for one, other in zip(log(whole.run), log(parts.run), strict=True):
+        assert one.keys() == other.keys()
+        assert all(other[name] == pytest.approx(value, rel=1e-4, abs=1e-6) for name, value in one.items())
+    with pytest.raises(BadInputError, match="multiple of 3"):
+        train(config(tmp_path / "odd", batch_size=8, accumulate=3), Melodies(), Melodies())
+
+
+def test_the_throughput_is_in_the_log(tmp_path: Path) -> None:
+    train(config(tmp_path, steps=5), Melodies(), Melodies())
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all(row["clips_per_second"] > 0 and row["gflops"] > 0 for row in rows if "loss" in row)
+
+
+def test_samples_are_taken_when_asked_for(tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def sample(unet: UNet, step: int) -> dict[str, float]:
+        taken.append(step)
+        return {"sample_fad": 1.0}
+
+    train(config(tmp_path, steps=10, sample_every=4), Melodies(), Melodies(), sample=sample)
+    assert taken == [4, 8, 10] and [row["step"] for row in log(tmp_path) if "sample_fad" in row] == taken
+
+
+def test_training_starts_from_given_weights(tmp_path: Path) -> None:
+    first = train(config(tmp_path / "first", steps=20, learning_rate=5e-3), Melodies(), Melodies())
+    start = tmp_path / "first/unet.safetensors"
+    second = train(config(tmp_path / "second", steps=1, learning_rate=1e-9, initial=start), Melodies(), Melodies())
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def test_a_dry_run_prints_and_writes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "reference_model.train_diffusion", "--run", str(tmp_path / "run"), "--dry-run"]
+    done = subprocess.run([*command, "--preset", "paper"], capture_output=True, text=True, check=True)
+    printed = json.loads(done.stdout)
+    assert printed["config"]["steps"] == 500_000 and 40e6 < printed["parameters"]["unet"] < 44e6
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_become_tensorboard_events(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(config(tmp_path, steps=2, tensorboard=True), Melodies(), Melodies())
+    assert list((tmp_path / "tensorboard").glob("events.out*"))
 
 
 def test_short_clips_are_left_out(tmp_path: Path) -> None:
@@ -221,8 +279,8 @@ def test_pairs_know_their_length() -> None:
 def test_command_trains_on_songs(
     song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def requests(split: str, count: int | None, *, seed: int, samples: int | None, subset: bool) -> list[ClipRequest]:
-        return [ClipRequest(song, seed, samples, subset=subset)]
+    def requests(split: str, count: int | None, *, seed: int, samples: int | None, subset: bool, effects: bool):
+        return [ClipRequest(song, seed, samples, subset=subset, effects=effects)]
 
     monkeypatch.setattr(latents, "clip_requests", requests)
     command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
