@@ -61,10 +61,11 @@ class MatcherConfig:
     """Everything that determines a matcher's tensors; it travels in the header of its weights."""
 
     width: int
+    """Channels: features at each of the twelve pitch classes, times twelve."""
     blocks: int
     """Residual blocks of a tower, dilated by 1, 2, 4, 8, 1, 2, ..."""
     dims: int
-    """Dimensions of the embedding of one frame."""
+    """Dimensions of the embedding of one frame, a multiple of twelve too."""
     dropout: float = 0.1
     window: float = 12.0
     """Seconds that are compared at a time; longer clips are averaged over windows."""
@@ -73,14 +74,16 @@ class MatcherConfig:
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.dims) < 1 or not math.isfinite(self.window) or self.window < MIN_SECONDS:
             raise ValueError(f"sizes must be positive and the window at least {MIN_SECONDS:g} s in {self}")
+        if self.width % 12 or self.dims % 12 or self.features.semitones % 12:
+            raise ValueError(f"width, dims and the view's semitones must be multiples of twelve in {self}")
 
 
 MIN_SECONDS = 5.0
 """Shorter clips are refused: too little music to tell whether a bass fits."""
 
 MATCHERS = {
-    #                     width blocks dims                  parameters (both towers)
-    "tiny": MatcherConfig(16, 1, 8),  #                      0.03 M, for tests
-    "small": MatcherConfig(192, 4, 96),  #                   2.3 M, the shipped weights
-    "paper": MatcherConfig(512, 8, 256),  #                  26 M (the paper gives no size)
+    #                     width blocks dims
+    "tiny": MatcherConfig(24, 1, 24),  # for tests
+    "small": MatcherConfig(192, 4, 96),  # the shipped weights
+    "paper": MatcherConfig(576, 8, 288),  # the paper gives no size
 }

@@ -20,62 +20,104 @@ STRIDE = 2
 """Feature frames to one embedding frame (67 ms)."""
 
 
-class FrameNorm(nn.Module):
-    """Layer norm over the channels of each frame; its statistics are float32 inside the kernel under autocast too."""
+PITCH_CLASSES = 12
 
-    def __init__(self, channels: int) -> None:
+
+class PitchConvolution(nn.Module):
+    """Convolution over frames and around the circle of pitch classes, on channels `(features x 12)`.
+
+    One set of weights serves all twelve pitch classes, so that a transposed clip gives the same embedding turned round
+    the circle: what is learned of a chord on C holds on F sharp. It runs as a height-1 `Conv2d` on channels-last
+    tensors with the weights written out, the fast form on CPUs.
+    """
+
+    turn: Tensor
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(channels))
-        self.shift = nn.Parameter(torch.zeros(channels))
+        bound = (inputs * PITCH_CLASSES * kernel) ** -0.5
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, PITCH_CLASSES, kernel).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
+        self.stride, self.dilation = stride, dilation
+        steps = torch.arange(PITCH_CLASSES)
+        self.register_buffer("turn", (steps[None] - steps[:, None]) % PITCH_CLASSES, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """`(batch, channels, 1, frames)` to the same."""
+        """`(batch, inputs x 12, 1, frames)` to `(batch, outputs x 12, 1, frames / stride)`."""
+        outputs, inputs, _, kernel = self.weight.shape
+        weight = self.weight[:, :, self.turn].permute(0, 2, 1, 3, 4).reshape(outputs * 12, inputs * 12, 1, kernel)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        padding = self.dilation * (kernel - 1) // 2
+        return F.conv2d(
+            image,
+            weight,
+            self.bias.repeat_interleave(PITCH_CLASSES),
+            stride=(1, self.stride),
+            padding=(0, padding),
+            dilation=(1, self.dilation),
+        )
+
+
+class FrameNorm(nn.Module):
+    """Layer norm over the channels of each frame, gains shared by all pitch classes.
+
+    Its statistics are float32 inside the kernel under autocast too.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(features))
+        self.shift = nn.Parameter(torch.zeros(features))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """`(batch, features x 12, 1, frames)` to the same."""
         last = image.permute(0, 2, 3, 1)
         with torch.autocast(image.device.type, enabled=False):
-            gain, shift = self.gain.to(last.dtype), self.shift.to(last.dtype)
+            gain, shift = (each.to(last.dtype).repeat_interleave(PITCH_CLASSES) for each in (self.gain, self.shift))
             return F.layer_norm(last, gain.shape, gain, shift, eps=1e-6).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))), the first convolution dilated; both over three frames."""
 
-    def __init__(self, width: int, dilation: int, dropout: float) -> None:
+    def __init__(self, features: int, dilation: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            FrameNorm(width),
+            FrameNorm(features),
             nn.SiLU(),
-            nn.Conv2d(width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation)),
-            FrameNorm(width),
+            PitchConvolution(features, features, 3, dilation=dilation),
+            FrameNorm(features),
             nn.SiLU(),
             nn.Dropout2d(dropout),
-            nn.Conv2d(width, width, (1, 3), padding=(0, 1)),
+            PitchConvolution(features, features, 3),
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """`(batch, width, 1, frames)` to the same."""
+        """`(batch, features x 12, 1, frames)` to the same."""
         return image + self.layers(image)
 
 
 class Tower(nn.Module):
-    """Features of one stem to embeddings of its frames, with frequency as channels.
-
-    Convolutions over time run as height-1 `Conv2d` on channels-last tensors, the fast form on CPUs.
-    """
+    """Features of one stem to embeddings of its frames: pitch classes with octaves as channels, over time."""
 
     def __init__(self, config: MatcherConfig) -> None:
         super().__init__()
-        width = config.width
-        inputs = config.features.view + config.features.upper_bands
-        self.input = nn.Conv2d(inputs, width, (1, 5), stride=(1, STRIDE), padding=(0, 2))
-        self.blocks = nn.Sequential(*(Block(width, 2 ** (i % 4), config.dropout) for i in range(config.blocks)))
-        self.norm = FrameNorm(width)
-        self.output = nn.Conv2d(width, config.dims, 1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        features, self.view = config.width // PITCH_CLASSES, config.features.view
+        self.bins_per_semitone = config.features.bins_per_semitone
+        inputs = self.view // PITCH_CLASSES + config.features.upper_bands
+        self.input = PitchConvolution(inputs, features, 5, stride=STRIDE)
+        self.blocks = nn.Sequential(*(Block(features, 2 ** (i % 4), config.dropout) for i in range(config.blocks)))
+        self.norm = FrameNorm(features)
+        self.output = PitchConvolution(features, config.dims // PITCH_CLASSES, 1)
 
     def forward(self, view: Tensor) -> Tensor:
-        """Network input `(batch, view + upper bands, frames)` to `(batch, dims, ceil(frames / 2))`."""
-        image = view.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return self.output(self.norm(self.blocks(self.input(image)))).squeeze(2).float()
+        """Network input `(batch, view + upper bands, frames)` to embeddings `(batch, dims, frames / 2)`."""
+        pitched, upper = view[:, : self.view], view[:, self.view :]
+        octaves = pitched.unflatten(1, (-1, PITCH_CLASSES, self.bins_per_semitone)).transpose(2, 3).flatten(1, 3)
+        image = torch.cat([octaves, upper.repeat_interleave(PITCH_CLASSES, dim=1)], dim=1)
+        image = image.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        embedding: Tensor = self.output(F.silu(self.norm(self.blocks(self.input(image)))))
+        return embedding.squeeze(2).float()
 
 
 class Matcher(nn.Module):

@@ -12,12 +12,8 @@ import numpy as np
 from contrastive.config import FeatureConfig
 from contrastive.songs import SongFeatures
 
-SHIFTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Delays and advances of a hard negative, in beats: a 1/16 note to half a bar of 4/4."""
-TRANSPOSITIONS = (1, 2, 3, 4, 5, 6, 7)
-"""Steps of a hard negative, up or down, in semitones."""
-HARD = ("transposed", "shifted", "elsewhere")
-"""The hard negatives of each pair, in the order in which they follow the true basses."""
+HARD = ("elsewhere",)
+"""The hard negatives that each pair brings along as basses of their own; `self_negatives` makes the others."""
 _TEMPO_RANGE = 1.12
 _TEMPO_JITTER = 0.05
 
@@ -37,6 +33,8 @@ class Batch:
 
     mix: np.ndarray
     bass: np.ndarray
+    names: tuple[str, ...] = ()
+    """Songs of the pairs."""
 
 
 def view(features: np.ndarray, place: Place, frames: int, config: FeatureConfig) -> np.ndarray:
@@ -79,29 +77,20 @@ def draw_batch(
         mixes.append(view(song.mix, place, frames, config))
         places = [place, *hard_places(song, place, generator, frames, config)]
         basses.append([view(song.bass, where, frames, config) for where in places])
-    return Batch(np.stack(mixes), np.concatenate([np.stack(kind) for kind in zip(*basses, strict=True)]))
+    views = np.concatenate([np.stack(kind) for kind in zip(*basses, strict=True)])
+    return Batch(np.stack(mixes), views, tuple(songs[index].name for index in chosen))
 
 
 def hard_places(
     song: SongFeatures, place: Place, generator: np.random.Generator, frames: int, config: FeatureConfig
 ) -> list[Place]:
-    """Places whose bass does not fit the mix at `place`: transposed, shifted, elsewhere in the song."""
-    steps = [s * k for k in TRANSPOSITIONS for s in (1, -1) if abs(place.semitones + s * k) <= config.room]
-    transposed = place.semitones + int(generator.choice(steps))
-    beat = beat_frames(song, config)
+    """Places whose bass does not fit the mix at `place`: from elsewhere in the song."""
     last = max(song.frames - 1 - place.rate * frames, 0.0)
-    shift = float(generator.choice(SHIFTS)) * beat * generator.choice([-1, 1])
-    if not 0 <= place.start + shift <= last:
-        shift = -shift
     on_bar = bool(generator.random() < 0.5)
     elsewhere = _draw_start(song, generator, place.rate * frames, config, on_bar=on_bar)
-    if abs(elsewhere - place.start) < beat:  # half the room away instead, around the end
+    if abs(elsewhere - place.start) < beat_frames(song, config):  # half the room away instead, around the end
         elsewhere = (place.start + last / 2) % max(last, 1.0)
-    return [
-        Place(place.start, place.rate, transposed),
-        Place(place.start + shift, place.rate, place.semitones),
-        Place(elsewhere, place.rate, place.semitones),
-    ]
+    return [Place(elsewhere, place.rate, place.semitones)]
 
 
 def beat_frames(song: SongFeatures, config: FeatureConfig) -> float:

@@ -1,11 +1,10 @@
 """Train the mix-bass matcher: `python -m contrastive.train`.
 
-To resume, run the same command again. For several GPUs or machines start the same command with `accelerate launch`;
-batch size and negatives are those of each process.
+To resume, run the same command again. For several GPUs or machines start the same command with `accelerate launch`: the
+pairs of a batch are divided among the processes, and each pair has those of all processes as its negatives.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
@@ -29,11 +30,13 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
+from bassbench.trainer import describe, make_accelerator, micro_batches, stop_unless_finite
 from contrastive.augment import Augmentation, augmented
 from contrastive.config import MATCHERS, MIN_SECONDS
-from contrastive.encoder import Matcher, similarity
+from contrastive.encoder import PITCH_CLASSES, Matcher, similarity
 from contrastive.loss import alike, info_nce
 from contrastive.sampling import draw_batch
+from contrastive.self_negatives import shifted_alike, shifted_similarity, transposed_similarity
 from contrastive.songs import SongFeatures, song_features
 from contrastive.validation import validate
 
@@ -56,7 +59,7 @@ class TrainingConfig:
     validation_songs: int = 64
     steps: int | None = None
     batch_size: int | None = None
-    """Pairs of each process; each brings its own bass and three hard negatives."""
+    """Pairs of all processes together; each brings its bass and one from elsewhere in its song."""
     learning_rate: float | None = None
     seconds: float = 8.0
     """Length of a training crop."""
@@ -68,7 +71,8 @@ class TrainingConfig:
     clip: float = 1.0
     """Largest gradient norm."""
     seed: int = 0
-    precision: Literal["bf16", "no"] = "bf16"
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    """auto: bfloat16 where it is fast, float32 elsewhere."""
     device: Literal["auto", "cpu"] = "auto"
     threads: int | None = None
     processes: int = 2
@@ -76,14 +80,20 @@ class TrainingConfig:
     log_every: int = 10
     validate_every: int = 250
     checkpoint_every: int = 250
+    tensorboard: bool = False
+    dry_run: bool = False
+    """Print what would be trained, and stop."""
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "tiny": {"steps": 20, "batch_size": 4, "learning_rate": 3e-3},
-    "small": {"steps": 5_000, "batch_size": 32, "learning_rate": 1e-3},
+    "small": {"steps": 2_000, "batch_size": 24, "learning_rate": 2e-3},
     "paper": {"steps": 100_000, "batch_size": 256, "learning_rate": 3e-4},
 }
-_FREE_TO_CHANGE = ("run", "device", "threads", "processes", "log_every", "validate_every", "checkpoint_every")
+_FREE_TO_CHANGE = (
+    *("run", "device", "threads", "processes", "precision", "tensorboard", "dry_run"),
+    *("log_every", "validate_every", "checkpoint_every"),
+)
 
 
 @dataclass
@@ -133,8 +143,9 @@ def train(
     config = resolved(config)
     assert config.steps and config.batch_size and config.learning_rate
     if accelerator is None:
-        accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
-    run, rank, device = RunFolder(config.run), accelerator.process_index, accelerator.device
+        accelerator = make_accelerator(config.precision, config.device)
+    run, device = RunFolder(config.run, config.tensorboard), accelerator.device
+    (own,) = micro_batches(config.batch_size, accelerator)
     sizes = MATCHERS[config.preset]
     frames = round(config.seconds * sizes.features.frames_per_second)
     songs = [song for song in songs if song.frames > frames + 1 and song.bass.any() and song.mix.any()]
@@ -157,25 +168,30 @@ def train(
     while state.step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
-        generator = step_generator(config.seed, state.step, rank)
+        generator = step_generator(config.seed, state.step)
         batch = draw_batch(songs, generator, sizes.features, pairs=config.batch_size, frames=frames)
         mix, bass = (torch.from_numpy(views).to(device) for views in (batch.mix, batch.bass))
         same = alike(bass, len(mix), threshold=config.alike)
+        same_later = shifted_alike(bass[: len(mix)], threshold=config.alike)
         mix, bass = augmented(mix, bass, generator, config.augmentation)
-        torch.manual_seed(int(generator.integers(2**62)))  # dropout
+        torch.manual_seed(int(step_generator(config.seed, state.step, 1 + own.start).integers(2**62)))  # dropout
 
         matcher.train()
         with accelerator.autocast():
-            mix, bass, scale = model(mix, bass)
-        losses = info_nce(similarity(mix, bass), scale, alike=same)
+            mix, bass, scale = model(mix[own], bass.unflatten(0, (-1, len(mix)))[:, own].flatten(0, 1))
+        mix, bass = gathered(mix, bass, accelerator)
+        true = bass[: len(mix)]
+        losses = info_nce(
+            similarity(mix, bass),
+            scale,
+            alike=same,
+            hard=torch.cat([transposed_similarity(mix, true), shifted_similarity(mix, true)], dim=1),
+            hard_alike=torch.cat([same_later.new_zeros(len(mix), PITCH_CLASSES - 1), same_later], dim=1),
+        )
         loss = sum((LOSS_WEIGHTS[name] * value for name, value in losses.items()), torch.zeros((), device=device))
         accelerator.backward(loss)
         norm = float(accelerator.clip_grad_norm_(matcher.parameters(), config.clip))
-        if not math.isfinite(norm):  # the same on every process: gradients are averaged
-            raise BadInputError(
-                f"{run.path}: the loss is not finite any more at step {state.step} "
-                f"(loss {loss.item():g}, gradient norm {norm:g}); lower --learning-rate and start in a new folder"
-            )
+        stop_unless_finite(run, accelerator, step=state.step, loss=loss.item(), norm=norm, clips=batch.names)
         prepared.step()
         prepared.zero_grad()
         state.step += 1
@@ -201,6 +217,16 @@ def train(
     return matcher.eval()
 
 
+def gathered(mix: Tensor, bass: Tensor, accelerator: Accelerator) -> tuple[Tensor, Tensor]:
+    """Embeddings of all processes in the order of the batch, with gradients: mixes, and basses kind by kind."""
+    if accelerator.num_processes == 1:
+        return mix, bass
+    kinds = bass.unflatten(0, (-1, len(mix)))
+    mixes = all_gather(mix.contiguous())
+    basses = all_gather(kinds.contiguous())
+    return torch.cat(mixes), torch.cat(basses, dim=1).flatten(0, 1)
+
+
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
@@ -221,10 +247,14 @@ def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
-        RunFolder(config.run)  # refused now, not after the songs are rendered
+        if config.dry_run:
+            with torch.device("meta"):
+                print(describe(config, {"matcher": Matcher(MATCHERS[config.preset])}))
+            return
+        RunFolder(config.run, config.tensorboard)  # refused now, not after the songs are rendered
         if config.threads:
             torch.set_num_threads(config.threads)
-        accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+        accelerator = make_accelerator(config.precision, config.device)
         sizes = MATCHERS[config.preset].features
         with accelerator.main_process_first():
             songs, validation = (

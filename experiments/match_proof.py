@@ -27,7 +27,6 @@ from bassbench.files import content_hash
 from bassbench.render import Clip, Note, Part, render_parts
 from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
-from contrastive.sampling import SHIFTS
 from contrastive.scoring import WEIGHTS
 from contrastive.songs import tonic_of
 from contrastive.validation import ranks
@@ -38,6 +37,8 @@ from experiments.match_listeners import CorrelationListener, Listener, MatcherLi
 NAME = "match_proof"
 AUC, PAIRED = "AUC", "own bass above"
 OTHER, LIKE = "other songs", "other songs, same tempo and key"
+SHIFTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Beats."""
 SEMITONES = (-4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7)
 GROUP = 25
 _GROUP_SECONDS = 12.0

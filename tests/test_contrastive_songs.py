@@ -10,7 +10,7 @@ from bassbench.datasets import ClipRequest
 from bassbench.files import cache_folder
 from bassbench.song_bank import Song
 from contrastive.config import FeatureConfig
-from contrastive.sampling import HARD, SHIFTS, Place, beat_frames, draw_batch, hard_places, view
+from contrastive.sampling import HARD, Place, beat_frames, draw_batch, hard_places, view
 from contrastive.songs import SongFeatures, features_of, song_features, tonic_of
 from contrastive.validation import ranks, transposed
 
@@ -62,12 +62,9 @@ def test_hard_places_do_not_fit_and_stay_inside() -> None:
         generator = np.random.default_rng(seed)
         last = song.frames - 1 - FRAMES
         place = Place(float(generator.uniform(0, last)), 1.0, int(generator.integers(-6, 7)))
-        up, late, elsewhere = hard_places(song, place, generator, FRAMES, CONFIG)
-        assert 1 <= abs(up.semitones - place.semitones) <= 7 and abs(up.semitones) <= CONFIG.room
-        assert up.start == place.start
-        assert min(abs(abs(late.start - place.start) / beat - shift) for shift in SHIFTS) < 1e-6
-        assert abs(elsewhere.start - place.start) >= beat
-        assert all(0 <= where.start <= last for where in (late, elsewhere))
+        (elsewhere,) = hard_places(song, place, generator, FRAMES, CONFIG)
+        assert elsewhere.semitones == place.semitones and abs(elsewhere.start - place.start) >= beat
+        assert 0 <= elsewhere.start <= last
 
 
 def test_a_batch_holds_each_pair_once_and_its_hard_negatives() -> None:
