@@ -149,8 +149,9 @@ class Batch:
             levels.append((slots[index] + generator.random()) / config.batch_size)
             noises.append(generator.standard_normal(bass.shape, dtype=np.float32))
             dropped.append(generator.random() < config.unconditional)
-        mix, bass, noise = (torch.from_numpy(np.stack(arrays)).float() for arrays in (mixes, basses, noises))
-        return cls(names, mix, bass, noise, torch.tensor(levels, dtype=torch.float32), torch.tensor(dropped))
+        tensors = [torch.from_numpy(np.stack(arrays)).float() for arrays in (mixes, basses, noises)]
+        level = torch.tensor(levels, dtype=torch.float32)
+        return cls(names, tensors[0], tensors[1], tensors[2], level, torch.tensor(dropped))
 
 
 @dataclass
