@@ -1,7 +1,7 @@
-"""Move a trained U-Net to the latents of other autoencoders: `python -m reference_model.rebase --unet OLD --output NEW`.
+"""Move a trained U-Net to the latents of other autoencoders: `python -m reference_model.rebase --output NEW ...`.
 
-Two encoders that are PCAs of nearly the same features give latents that differ by little more than a rotation. The first
-and last convolution of a U-Net take that up, and training goes on from there instead of from random weights.
+Two encoders that are PCAs of nearly the same features give latents that differ by little more than a rotation. The
+first and last convolution of a U-Net take that up, and training goes on from there instead of from random weights.
 """
 
 from collections.abc import Iterable
@@ -49,19 +49,17 @@ class Rebase:
             raise BadInputError("the autoencoders have latents of different numbers of dimensions; train a new U-Net")
         requests = clip_requests("train", self.songs, samples=None, subset=True, effects=True)
         clips = [cached_clip(request) for request in requests]
-        before, after = ([encode_pair(*coders, clip.mix, clip.bass) for clip in clips] for coders in (old, new))
+        before, after = ([encode_pair(mix, bass, clip.mix, clip.bass) for clip in clips] for mix, bass in (old, new))
         mix_map, mix_share = linear_map((pair[0] for pair in after), (pair[0] for pair in before))
         bass_map, bass_share = linear_map((pair[1] for pair in after), (pair[1] for pair in before))
         unet = moved(UNet.from_pretrained(self.unet), mix_map, rotation(bass_map))
         hashes = {name: encoder_hash(coder) for name, coder in zip(("mix", "bass"), new, strict=True)}
         unet.save_pretrained(self.output, encoders=hashes)
-        print(
-            f"{self.output}: the new latents tell {mix_share:.3f} of the old mix's variance, {bass_share:.3f} of the bass's"
-        )
+        print(f"{self.output}: the old latents' variance told by the new: mix {mix_share:.3f}, bass {bass_share:.3f}")
 
 
 def linear_map(sources: Iterable[np.ndarray], targets: Iterable[np.ndarray]) -> tuple[Tensor, float]:
-    """Least-squares matrix `(dims, dims)` from latents `(dims, frames)` to others, and the share of variance it tells."""
+    """Least-squares matrix `(dims, dims)` from latents `(dims, frames)` to others, and the share of variance told."""
     source, target = (np.concatenate(list(parts), axis=1).astype(np.float64) for parts in (sources, targets))
     matrix = np.linalg.lstsq(source.T, target.T, rcond=None)[0].T
     share = 1 - np.square(target - matrix @ source).sum() / np.square(target).sum()

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import multiprocessing
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -188,6 +190,29 @@ def test_crops_are_aligned_and_drawn_from_the_generator(tmp_path: Path) -> None:
     assert {name.split("@")[0] for name in names} == {"a", "b", "c"}
     assert [name.split("@")[1] for name in names] == [str(int(start)) for start in mix[:, 0, 0]]
     assert np.array_equal(pairs.example(np.random.default_rng(3))[1], mixes[3])
+
+
+def _endless(run: Path) -> None:
+    torch.set_num_threads(1)
+    train(config(run, steps=400, checkpoint_every=20, validate_every=100), Melodies(), Melodies())
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_trace(tmp_path: Path) -> None:
+    _endless(tmp_path / "whole")
+    run, generator, spawn = tmp_path / "cut", np.random.default_rng(0), multiprocessing.get_context("spawn")
+    kills = 0
+    while not (run / "log.jsonl").exists() or log(run)[-1]["step"] < 400:
+        process = spawn.Process(target=_endless, args=(run,))
+        process.start()
+        before = len((run / "log.jsonl").read_bytes()) if (run / "log.jsonl").exists() else 0
+        while process.is_alive() and not ((run / "log.jsonl").exists() and (run / "log.jsonl").stat().st_size > before):
+            time.sleep(0.01)
+        process.join(timeout=float(generator.uniform(0.2, 2.0)) if kills < 3 else None)
+        kills += process.is_alive()
+        process.kill()
+        process.join()
+    assert kills >= 1
+    assert log(run) == log(tmp_path / "whole")
 
 
 def test_accumulated_micro_batches_give_the_same_trace(tmp_path: Path) -> None:
