@@ -4,9 +4,9 @@ import dataclasses
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +21,17 @@ _EFFECTS = "1"  # raise the number when effects.py's output changes
 
 UNSEEN_FONT = "unseen-font"
 _SOUNDFONT_FOLDERS = tuple(map(Path, ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/usr/local/share/soundfonts")))
+
+
+class ClipSource(Protocol):
+    """One clip that can be made whenever it is needed, and the content hash of all that it depends on."""
+
+    @property
+    def key(self) -> str: ...
+
+    def render(self) -> Clip:
+        """Make the clip (no cache)."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +119,7 @@ def load_clips(split: str, count: int | None = None, *, seed: int = 0, progress:
     return list(tqdm(cached, f"{split} clips", len(requests), disable=not progress, leave=False))
 
 
-def cached_clip(request: ClipRequest) -> Clip:
+def cached_clip(request: ClipSource) -> Clip:
     """A clip from the cache, rendered first if it is missing there or fails its checksum.
 
     Audio is kept as 16-bit samples: what is read back is the same whether the cache was warm or not.
@@ -131,17 +142,6 @@ def cached_clip(request: ClipRequest) -> Clip:
         truth = json.loads(json.dumps(truth))
     mix, bass = samples.astype(np.float32) / 32767
     return _clip_from(truth, mix, bass)
-
-
-def render_all(requests: Sequence[ClipRequest], use: Callable[[Clip], object], *, processes: int = 1) -> Iterator:
-    """Yield `use(clip)` for each request in order, rendering ahead in worker processes; nothing is kept."""
-    if processes <= 1:
-        for request in requests:
-            yield use(request.render())
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for clip in pool.imap(ClipRequest.render, requests, chunksize=1):
-            yield use(clip)
 
 
 @dataclasses.dataclass(frozen=True)

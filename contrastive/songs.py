@@ -16,12 +16,14 @@ import torch
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.datasets import ClipSource, cached_clip
 from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.training_data import training_requests
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.features import features
 
 _VERSION = "1"  # raise it when features.py gives something else
+_UNKNOWN_TEMPO = 120.0
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
@@ -29,7 +31,8 @@ _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 class SongFeatures:
     """One rendered pair: features uint8 `(bins, frames)`, and what is known of its key, tempo and bars.
 
-    `tonic` is the pitch class of the key, -1 if unknown; `tempo` in beats per minute; `downbeats` in seconds.
+    `tonic` is the pitch class of the key, -1 if unknown; `tempo` in beats per minute, 120 if unknown;
+    `downbeats` in seconds.
     """
 
     name: str
@@ -46,7 +49,7 @@ class SongFeatures:
 
 
 def song_features(
-    split: str,
+    data: str,
     config: FeatureConfig,
     *,
     songs: int | None = None,
@@ -54,23 +57,18 @@ def song_features(
     processes: int = 1,
     progress: bool = True,
 ) -> list[SongFeatures]:
-    """Features of whole songs of a split, timbres varied and some other parts left out; `variants` renderings of each.
+    """Features of training clips: see `bassbench.training_data.training_requests`.
 
     Raises:
-        BadInputError: an unknown split, the human one (it is for testing only), or more songs than the split has.
+        BadInputError: data that cannot be used, or more songs asked for than it has.
     """
-    if split == "human":
-        raise BadInputError("the split 'human' is for testing only; train on 'train'")
-    requests = [
-        request
-        for seed in range(variants)
-        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True, effects=True)
-    ]
-    return features_of(requests, config, processes=processes, progress=f"{split} features" if progress else "")
+    requests = training_requests(data, count=songs, variants=variants)
+    title = f"{Path(data).name} features" if progress else ""
+    return features_of(requests, config, processes=processes, progress=title)
 
 
 def features_of(
-    requests: Sequence[ClipRequest], config: FeatureConfig, *, processes: int = 1, progress: str = ""
+    requests: Sequence[ClipSource], config: FeatureConfig, *, processes: int = 1, progress: str = ""
 ) -> list[SongFeatures]:
     """Features of each request in order; those that the cache does not hold are computed, in worker processes."""
     folder = cache_folder("matcher_features", content_hash(_VERSION, json.dumps(asdict(config), sort_keys=True)))
@@ -99,7 +97,7 @@ def tonic_of(key: str) -> int:
     return (_LETTERS[match[1]] + match[2].count("#") - match[2].count("b")) % 12
 
 
-def _from_request(config: FeatureConfig, request: ClipRequest) -> SongFeatures:
+def _from_request(config: FeatureConfig, request: ClipSource) -> SongFeatures:
     kept = (cache_folder("clips") / f"{request.key}.json").exists()
     clip = cached_clip(request) if kept else request.render()
     if clip.seconds < MIN_SECONDS:
@@ -109,7 +107,7 @@ def _from_request(config: FeatureConfig, request: ClipRequest) -> SongFeatures:
         mix=features(clip.mix, config),
         bass=features(clip.bass, config),
         tonic=tonic_of(clip.key),
-        tempo=clip.tempo,
+        tempo=clip.tempo or _UNKNOWN_TEMPO,
         downbeats=np.array(clip.downbeats),
     )
 

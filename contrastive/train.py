@@ -51,9 +51,11 @@ class TrainingConfig:
     """Folder for log, checkpoint and weights (matcher.safetensors)."""
     preset: Literal["tiny", "small", "paper"] = "small"
     data: str = "train"
-    """Split of the song bank to train on."""
+    """Split of the song bank to train on, or a folder of stems."""
+    validation_data: str = "validation"
+    """The same, to validate on."""
     songs: int | None = None
-    """Songs of the split (default: all)."""
+    """Songs or tracks of the data (default: all)."""
     variants: int = 1
     """Renderings of each song."""
     validation_songs: int = 64
@@ -268,7 +270,7 @@ def main() -> None:
                 )
                 for split, count, variants in (
                     (config.data, config.songs, config.variants),
-                    ("validation", config.validation_songs, 1),
+                    (config.validation_data, config.validation_songs, 1),
                 )
             )
         train(config, songs, validation, accelerator=accelerator)

@@ -15,8 +15,9 @@ import torch
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.datasets import ClipSource, cached_clip
 from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.training_data import training_requests
 from reference_model.autoencoder import Autoencoder
 
 
@@ -115,7 +116,7 @@ def encoder_hash(autoencoder: Autoencoder) -> str:
 
 
 def song_latents(
-    split: str,
+    data: str,
     mix_autoencoder: Autoencoder,
     bass_autoencoder: Autoencoder,
     *,
@@ -125,16 +126,12 @@ def song_latents(
     processes: int = 1,
     progress: bool = True,
 ) -> LatentPairs:
-    """Latents of whole songs of a split, timbres varied and some other parts left out; `variants` renderings of each.
+    """Latents of training clips: see `bassbench.training_data.training_requests`.
 
     Raises:
-        BadInputError: an unknown split, more songs asked for than it has, or all too short.
+        BadInputError: data that cannot be used, more songs asked for than it has, or all too short.
     """
-    requests = [
-        request
-        for seed in range(variants)
-        for request in clip_requests(split, songs, seed=seed, samples=None, subset=True, effects=True)
-    ]
+    requests = training_requests(data, count=songs, variants=variants)
 
     def encoded(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         work = functools.partial(_render_and_encode, mix_autoencoder, bass_autoencoder)
@@ -151,12 +148,13 @@ def song_latents(
         encoded,
         cache_folder("latents", content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))),
         frames=frames,
-        progress=f"{split} latents" if progress else "",
+        progress=f"{Path(data).name} latents" if progress else "",
     )
 
 
 def _render_and_encode(
-    mix_autoencoder: Autoencoder, bass_autoencoder: Autoencoder, request: ClipRequest
+    mix_autoencoder: Autoencoder, bass_autoencoder: Autoencoder, request: ClipSource
 ) -> tuple[np.ndarray, np.ndarray]:
-    clip = cached_clip(request)
+    kept = (cache_folder("clips") / f"{request.key}.json").exists()
+    clip = cached_clip(request) if kept else request.render()
     return encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass)

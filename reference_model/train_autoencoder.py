@@ -23,7 +23,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.datasets import stem_clips
 from bassbench.runs import (
     RunFolder,
     load_tensors,
@@ -41,6 +40,7 @@ from bassbench.trainer import (
     micro_batches,
     stop_unless_finite,
 )
+from bassbench.training_data import training_stems
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_objective import RECIPES, Objective, Recipe, weighted_sum
 from reference_model.codec_probes import probe
@@ -74,8 +74,12 @@ class TrainAutoencoder:
     """Latent frames in a crop (65,536 samples, 1.5 s, as in the paper)."""
     fit_frames: int = 40_960
     """Latent frames that the linear path is fitted on."""
+    data: str = "train"
+    """Split of the song bank to train on, or a folder of stems (for the mix autoencoder also of mixes)."""
+    validation_data: str = "validation"
+    """The same, to validate on."""
     clips: int | None = None
-    """Training songs; None: all."""
+    """Training songs of the bank; None: all."""
     validation_clips: int = 12
     seed: int = 0
     threads: int = 1
@@ -259,7 +263,8 @@ def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
 def validation_audio(settings: TrainAutoencoder, clips: AudioClips) -> Tensor:
     """The first 12 s or so of each validation clip, `(clips, 2, samples)`."""
     samples = 128 * R_TIME if settings.preset != "tiny" else settings.crop_frames * R_TIME
-    pieces = [crop([clips[i][:, :samples]], np.random.default_rng(0), samples)[1] for i in range(len(clips))]
+    chosen = (clips[index][:, :samples] for index in range(min(len(clips), settings.validation_clips)))
+    pieces = [crop([clip], np.random.default_rng(0), samples)[1] for clip in chosen]
     return torch.from_numpy(np.stack(pieces))
 
 
@@ -328,7 +333,7 @@ def _identity(settings: TrainAutoencoder) -> dict:
     """What must not change between the commands that start and resume a run, as JSON would give it back."""
     recipe = dataclasses.asdict(settings.recipe)
     recipe["betas"] = list(recipe["betas"])
-    names = ("which", "preset", "crop_frames", "fit_frames", "clips", "seed")
+    names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed")
     config = AUTOENCODERS[settings.preset][settings.which].to_dict()
     config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
     return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
@@ -373,11 +378,14 @@ def main() -> None:
             settings.recipe,
             RunFolder(settings.run, settings.tensorboard),
         )  # refused now, not after the songs are rendered
-        sources = {
-            split: stem_clips(split, settings.which, count, processes=settings.processes)
-            for split, count in (("train", settings.clips), ("validation", settings.validation_clips))
-        }
-        train(settings, sources["train"], sources["validation"])
+        sources = [
+            training_stems(data, settings.which, count=count, processes=settings.processes)
+            for data, count in (
+                (settings.data, settings.clips),
+                (settings.validation_data, settings.validation_clips),
+            )
+        ]
+        train(settings, *sources)
 
 
 if __name__ == "__main__":

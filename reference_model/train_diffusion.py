@@ -66,8 +66,12 @@ class TrainingConfig:
     bass_autoencoder: Path = SHIPPED / "bass_autoencoder.safetensors"
     initial: Path | None = None
     """Weights to start from instead of random ones (see `reference_model.rebase`)."""
+    data: str = "train"
+    """Split of the song bank to train on, or a folder of stems."""
+    validation_data: str = "validation"
+    """The same, to validate on."""
     songs: int | None = None
-    """Songs of the train split (default: all)."""
+    """Songs or tracks of the data (default: all)."""
     variants: int = 1
     """Renderings of each song."""
     validation_songs: int = 64
@@ -374,8 +378,8 @@ def main() -> None:
                     progress=accelerator.is_main_process,
                 )
                 for split, songs, variants in (
-                    ("train", config.songs, config.variants),
-                    ("validation", config.validation_songs, 1),
+                    (config.data, config.songs, config.variants),
+                    (config.validation_data, config.validation_songs, 1),
                 )
             ]
         encoders = {"mix": encoder_hash(mix_autoencoder), "bass": encoder_hash(bass_autoencoder)}

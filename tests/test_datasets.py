@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bassbench.bad_input import BadInputError
-from bassbench.datasets import ClipRequest, StemClips, cached_clip, clip_requests, render_all
+from bassbench.datasets import ClipRequest, StemClips, cached_clip, clip_requests
 from bassbench.files import cache_folder
 from bassbench.song_bank import Song
 
@@ -58,11 +58,3 @@ def test_stem_clips_are_memory_mapped_slices_of_the_cache(song: Song) -> None:
     clip = cached_clip(request)
     stem = StemClips((request,), "bass")[0]
     np.testing.assert_array_equal(stem[:, 100:200].astype(np.float32) / 32767, clip.bass[:, 100:200])
-
-
-def test_worker_processes_render_the_same_in_order(song: Song) -> None:
-    requests = [ClipRequest(song, seed, samples=88_200) for seed in range(3)]
-    alone = list(render_all(requests, lambda clip: clip.bass))
-    pooled = list(render_all(requests, lambda clip: clip.bass, processes=2))
-    for first, second in zip(alone, pooled, strict=True):
-        np.testing.assert_array_equal(first, second)

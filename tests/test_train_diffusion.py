@@ -302,10 +302,10 @@ def test_pairs_know_their_length() -> None:
 def test_command_trains_on_songs(
     song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def requests(split: str, count: int | None, *, seed: int, samples: int | None, subset: bool, effects: bool):
-        return [ClipRequest(song, seed, samples, subset=subset, effects=effects)]
+    def requests(data: str, *, count: int | None, variants: int):
+        return [ClipRequest(song, seed, None, subset=True, effects=True) for seed in range(variants)]
 
-    monkeypatch.setattr(latents, "clip_requests", requests)
+    monkeypatch.setattr(latents, "training_requests", requests)
     command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
     for which in ("mix", "bass"):
         Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(tmp_path / f"{which}.safetensors")

@@ -1,0 +1,60 @@
+"""Training pairs come from the bank by name and from folders of stems by path, through every trainer's own door."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bassbench.audio import SAMPLE_RATE, write_audio
+from bassbench.bad_input import BadInputError
+from bassbench.training_data import training_requests, training_stems
+from contrastive.config import MATCHERS
+from contrastive.songs import song_features
+from reference_model.autoencoder import Autoencoder
+from reference_model.config import AUTOENCODERS
+from reference_model.latents import song_latents
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three tracks of 30 s, each with a bass and two other stems."""
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
+    generator = np.random.default_rng(0)
+    time = np.arange(30 * SAMPLE_RATE) / SAMPLE_RATE
+    for track in range(3):
+        for stem, f0 in (("bass", 55.0), ("guitar", 220.0), ("keys", 330.0)):
+            tone = 0.2 * np.sin(2 * np.pi * f0 * (1 + track / 12) * time) + 0.01 * generator.standard_normal(len(time))
+            write_audio(tmp_path / "stems" / f"track{track}" / f"{stem}.wav", np.stack([tone, tone]).astype(np.float32))
+    return tmp_path / "stems"
+
+
+def test_the_bank_by_name() -> None:
+    requests = training_requests("train", count=3, variants=2)
+    assert len({request.key for request in requests}) == 6
+    for split in ("human", "unseen-font"):
+        with pytest.raises(BadInputError, match="testing only"):
+            training_requests(split)
+    with pytest.raises(BadInputError):
+        training_requests("no/such/folder")
+
+
+def test_a_folder_gives_pairs(folder: Path) -> None:
+    requests = training_requests(str(folder))
+    assert len(requests) >= 3 and len({request.key for request in requests}) == len(requests)
+    clip = requests[0].render()
+    assert clip.mix.shape == clip.bass.shape and np.abs(clip.mix).max() > 0.05 and np.abs(clip.bass).max() > 0.05
+
+
+def test_a_folder_trains_the_autoencoders(folder: Path) -> None:
+    for which in ("mix", "bass"):
+        clips = training_stems(str(folder), which)
+        assert len(clips) >= 3 and clips[0].shape[0] == 2 and np.abs(np.asarray(clips[0])).max() > 0
+
+
+def test_a_folder_gives_latents_and_matcher_features(folder: Path) -> None:
+    coders = [Autoencoder(AUTOENCODERS["tiny"][which]) for which in ("mix", "bass")]
+    pairs = song_latents(str(folder), *coders, frames=64, progress=False)
+    name, mix, bass = pairs.example(np.random.default_rng(0))
+    assert mix.shape == (16, 64) and bass.shape == (8, 64) and "@" in name
+    songs = song_features(str(folder), MATCHERS["tiny"].features, songs=1, progress=False)
+    assert songs and all(song.tempo == 120.0 and song.tonic == -1 and song.bass.any() for song in songs)
