@@ -21,7 +21,7 @@ from reference_model.diffusion import denoiser
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
 from reference_model.latents import encoder_hash
-from reference_model.sampler import ddim, noise_for_seeds
+from reference_model.sampler import SAMPLERS, noise_for_seeds
 from reference_model.unet import UNet
 from reference_model.windows import windowed
 
@@ -52,6 +52,10 @@ class Sampling:
     """Strength of style grounding, 0 to 1; without a style it has no effect."""
     window: int = 1024
     """Latent frames (93 ms) that the U-Net sees at once; longer mixes go through in overlapping windows."""
+    sampler: str = "ddim"
+    """A name in `reference_model.sampler.SAMPLERS`; only "ddim" takes eta."""
+    grounding_exponent: float = 2.0
+    """Style grounding's weight is strength * beta^exponent; the paper's is beta^2."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -60,6 +64,12 @@ class Sampling:
             raise BadInputError(f"window must be at least 256 frames, the length of training, got {self.window}")
         if not np.isfinite(self.cfg):
             raise BadInputError(f"cfg must be a finite number, got {self.cfg}")
+        if self.sampler not in SAMPLERS:
+            raise BadInputError(f"no sampler '{self.sampler}'; choose from {', '.join(SAMPLERS)}")
+        if self.eta and self.sampler != "ddim":
+            raise BadInputError(f"eta is DDIM's; with the sampler {self.sampler} it must be 0, got {self.eta}")
+        if not (np.isfinite(self.grounding_exponent) and self.grounding_exponent >= 0):
+            raise BadInputError(f"grounding_exponent must be a number from 0, got {self.grounding_exponent}")
         for name in ("phi", "eta", "grounding"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInputError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
@@ -167,11 +177,13 @@ class BassAccompaniment:
         unet = windowed(self.unet, sampling.window, overlap=128, batch=self.batch_size)
         denoise = guided(functools.partial(denoiser, unet), mix, sampling.cfg, sampling.phi)
         if style_mean is not None:
-            denoise = grounded(denoise, style_mean.to(self.device), strength=sampling.grounding)
+            style = style_mean.to(self.device)
+            denoise = grounded(denoise, style, strength=sampling.grounding, exponent=sampling.grounding_exponent)
         noise = noise_for_seeds(seeds, self.unet.config.bass_dims, mix.shape[2]).to(self.device)
         fast = torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else contextlib.nullcontext()
+        fresh = {"eta": sampling.eta, "seeds": seeds} if sampling.eta else {}
         with fast:
-            latent = ddim(denoise, noise, sampling.steps, eta=sampling.eta, seeds=seeds, on_step=on_step)
+            latent = SAMPLERS[sampling.sampler](denoise, noise, sampling.steps, on_step=on_step, **fresh)
         return latent[..., :frames]
 
     def decode(self, latent: Tensor, samples: int | None = None) -> np.ndarray:

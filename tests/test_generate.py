@@ -189,7 +189,18 @@ def test_shapes_that_do_not_fit_are_refused(model: BassAccompaniment) -> None:
             model.accompany(**arguments)
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"phi": 1.5}, {"eta": -1.0}, {"cfg": float("nan")}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 0},
+        {"phi": 1.5},
+        {"eta": -1.0},
+        {"cfg": float("nan")},
+        {"sampler": "nothing"},
+        {"sampler": "heun", "eta": 0.5},
+        {"grounding_exponent": -1.0},
+    ],
+)
 def test_impossible_sampling_is_refused(options: dict) -> None:
     with pytest.raises(BadInputError):
         Sampling(**options)

@@ -1,12 +1,14 @@
-"""DDIM on denoisers with known answers, and noise that belongs to a clip's seed."""
+"""The samplers on denoisers with known answers, and noise that belongs to a clip's seed."""
 
+import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from reference_model.sampler import Denoiser, ddim, noise_for_seeds
+from reference_model.sampler import SAMPLERS, Denoiser, ddim, dpm_solver_2m, heun, heun_evaluations, noise_for_seeds
 
 
 def gaussian(mean: float, deviation: float) -> Denoiser:
@@ -86,3 +88,67 @@ def test_noise_is_normal_and_differs_between_seeds_and_draws() -> None:
 def test_impossible_options_are_refused(options: dict) -> None:
     with pytest.raises(ValueError):
         ddim(gaussian(0, 1), torch.zeros(1, 1, 1), **options)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 16])
+def test_every_sampler_follows_a_denoiser_that_knows_the_answer(sampler: Callable[..., Tensor], steps: int) -> None:
+    answer, done = torch.randn(2, 4, 5), []
+    found = sampler(lambda *_: answer, torch.randn(2, 4, 5), steps, on_step=done.append)
+    torch.testing.assert_close(found, answer, atol=1e-5, rtol=1e-5)
+    assert done == list(range(steps))
+
+
+def error(sampler: Callable[..., Tensor], steps: int) -> float:
+    """Largest error for N(2, 0.5^2), where the trajectory of each noise is known; in double precision."""
+    noise = noise_for_seeds([1, 2], 8, 64).double()
+    return float((sampler(gaussian(2.0, 0.5), noise, steps) - (2.0 + 0.5 * noise)).abs().max())
+
+
+def test_second_order_samplers_are_closer_at_equal_evaluations() -> None:
+    for evaluations in (8, 16, 64):
+        first = error(ddim, evaluations)
+        assert error(dpm_solver_2m, evaluations) < first / 2
+        assert error(heun, evaluations // 2 + 1) < first / 2
+    # Four times the steps: an error 4 times smaller at first order, 16 times at second.
+    assert 3 < error(ddim, 16) / error(ddim, 64) < 5
+    assert error(heun, 16) / error(heun, 64) > 12
+
+
+def test_dpm_solver_is_the_published_update() -> None:
+    """Two middle steps against the formulas of Algorithm 2, written out with lambda and h."""
+    noise, denoiser = noise_for_seeds([4], 2, 3), gaussian(0.3, 0.8)
+    at = [1.0, 0.75, 0.5, 0.25]
+    alpha, sigma = ([f(math.pi / 2 * t) for t in at] for f in (math.cos, math.sin))
+    half_log_snr = [-5.1, *(math.log(a / s) for a, s in zip(alpha[1:], sigma[1:], strict=True))]
+    h = [after - before for before, after in itertools.pairwise(half_log_snr)]
+    clean = [denoiser(noise, torch.ones(1))]
+    z = sigma[1] * noise + alpha[1] * clean[0]
+    for i in (1, 2):
+        clean.append(denoiser(z, torch.full((1,), at[i])))
+        r = h[i - 1] / h[i]
+        estimate = (1 + 1 / (2 * r)) * clean[i] - 1 / (2 * r) * clean[i - 1]
+        z = sigma[i + 1] / sigma[i] * z - alpha[i + 1] * (math.exp(-h[i]) - 1) * estimate
+    torch.testing.assert_close(dpm_solver_2m(denoiser, noise, 4), denoiser(z, torch.full((1,), 0.25)))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 9])
+def test_evaluations(steps: int) -> None:
+    levels: dict[str, list[float]] = {name: [] for name in SAMPLERS}
+    for name, sampler in SAMPLERS.items():
+        seen = levels[name]
+
+        def watch(noisy: Tensor, level: Tensor, seen: list[float] = seen) -> Tensor:
+            seen.append(float(level[0]))
+            return noisy
+
+        sampler(watch, torch.zeros(2, 1, 1), steps)
+    assert levels["dpm-solver++"] == pytest.approx(levels["ddim"])
+    assert len(levels["heun"]) == heun_evaluations(steps)
+    assert sorted(set(levels["heun"])) == pytest.approx(sorted(levels["ddim"]))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+def test_no_steps_are_refused(sampler: Callable[..., Tensor]) -> None:
+    with pytest.raises(ValueError):
+        sampler(gaussian(0, 1), torch.zeros(1, 1, 1), 0)
