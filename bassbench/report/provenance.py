@@ -42,7 +42,7 @@ def protocol_cards(rows: Sequence[Row]) -> Markup:
 
 
 def version_table(rows: Sequence[Row]) -> Markup:
-    """For each experiment: settings shared by every row of a system, seeds, commits, devices, time and versions."""
+    """For each experiment: the settings of its systems, seeds, commits, devices, time and versions."""
     lines = []
     for name in dict.fromkeys(row.experiment for row in rows):
         members = [row for row in rows if row.experiment == name]
@@ -50,7 +50,7 @@ def version_table(rows: Sequence[Row]) -> Markup:
         seconds = sum(time for _, time in {(row.system, row.seconds) for row in members})
         versions = dict.fromkeys(f"{library} {version}" for row in members for library, version in row.versions.items())
         facts = {
-            "Weights": _list(row.setting.get("weights") for row in members),
+            **_settings(members),
             "Seed": _list(row.seed for row in members),
             "Commit": _list(row.commit for row in members),
             "Device": _list(row.device for row in members),
@@ -78,6 +78,18 @@ def _shown(value: object) -> Markup | str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _settings(rows: Sequence[Row]) -> dict[str, str]:
+    """Every value of each setting, by system."""
+    found: dict[str, dict[str, list[object]]] = {}
+    for row in rows:
+        for name, value in row.setting.items():
+            found.setdefault(row.system, {}).setdefault(name, []).append(value)
+    return {
+        system: "; ".join(f"{name} {_list(values)}" for name, values in settings.items())
+        for system, settings in found.items()
+    }
 
 
 def _list(values: Iterable[object]) -> str:
