@@ -37,6 +37,22 @@ def mean_interval(
     return Interval(float(values.mean()), float(low), float(high))
 
 
+def statistic_interval(
+    statistic: Callable[[np.ndarray], float], songs: int, *, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> Interval:
+    """A statistic of songs, given the indices of those drawn, with the percentile bootstrap interval over songs.
+
+    Resamples in which it is undefined (NaN) are left out; one song gives an undefined interval.
+    """
+    value = statistic(np.arange(songs))
+    if songs < 2:
+        return Interval(float(value), float("nan"), float("nan"))
+    values = np.array([statistic(generator.integers(songs, size=songs)) for _ in range(resamples)])
+    values = values[~np.isnan(values)]
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+    return Interval(float(value), float(low), float(high))
+
+
 def resampled(songs: int, generator: np.random.Generator) -> np.ndarray:
     """How often each of `songs` is taken when as many are drawn with replacement, `(songs,)`."""
     return np.bincount(generator.integers(songs, size=songs), minlength=songs)

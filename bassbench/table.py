@@ -2,12 +2,16 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from bassbench.bad_input import BadInputError
 from bassbench.rows import Row
+
+# Columns of words stand to the left, numbers to the right.
+_NAMES = ("system", "metric", "embedder", "data", "of", "better", "unit", "source", "what it is", "what it does")
 
 
 def table(rows: Sequence[Row], settings: Sequence[str] = ()) -> pd.DataFrame:
@@ -44,13 +48,18 @@ def require_one_protocol(rows: Sequence[Row]) -> None:
     for row in rows:
         known = first.setdefault(row.metric, row)
         if row.protocol_hash != known.protocol_hash:
-            names = sorted(set(row.protocol) | set(known.protocol))
-            pairs = [(name, known.protocol.get(name), row.protocol.get(name)) for name in names]
-            differences = "; ".join(f"{name} {_short(a)} against {_short(b)}" for name, a, b in pairs if a != b)
+            differences = protocol_differences(known.protocol, row.protocol)
             raise BadInputError(
                 f"{row.metric} of '{known.system}' and of '{row.system}' cannot be ranked together: measured by "
                 f"protocols {known.protocol_hash} and {row.protocol_hash} ({differences}); measure one of them again"
             )
+
+
+def protocol_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """The fields in which two protocols differ, with both values: "embedder musicnn against log-mel; ..."."""
+    names = sorted(set(first) | set(second))
+    pairs = [(name, first.get(name), second.get(name)) for name in names]
+    return "; ".join(f"{name} {_short(a)} against {_short(b)}" for name, a, b in pairs if a != b)
 
 
 def interval_text(value: float, low: float, high: float) -> str:
@@ -94,7 +103,7 @@ def _widths(frame: pd.DataFrame) -> list[int]:
 
 
 def _is_name(column: str) -> bool:
-    return column == "system"
+    return column in _NAMES
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,153 @@
+"""What every study does the same way: find the model, make the measurements that are missing, report them all."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from bassbench.bad_input import BadInputError
+from bassbench.baselines import Codec
+from bassbench.bootstrap import Interval
+from bassbench.files import atomic_path, content_hash
+from bassbench.pretrained import find_device
+from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
+from bassbench.table import markdown, table, terminal
+from reference_model.pipeline import BassAccompaniment, load
+
+Advance = Callable[[], object]
+"""Called once for each clip that is done."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One pass over the clips of one system, and the measurements that it makes, in the order of its results."""
+
+    measurements: tuple[Measurement, ...]
+    measure: Callable[[Advance], Sequence[Interval]]
+
+
+def load_model(weights: str, device: str) -> BassAccompaniment:
+    """The reference model on a device: "cpu", "cuda", "cuda:1", ..., or "auto" for the GPU if there is one.
+
+    Raises:
+        BadInputError: unknown or unavailable device, unknown or damaged weights.
+    """
+    return load(weights, find_device(device))
+
+
+def weights_hash(model: BassAccompaniment) -> str:
+    """Eight hexadecimal digits of all weights: results of other weights are other results."""
+    parts: list[bytes | str] = []
+    for network in (model.mix_autoencoder, model.bass_autoencoder, model.unet):
+        for name, tensor in sorted(network.state_dict().items()):
+            parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
+    return content_hash(*parts)[:8]
+
+
+def codec(model: BassAccompaniment) -> Codec:
+    """The model's bass autoencoder as a function from audio to audio."""
+
+    def through_autoencoder(audio: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            latent = model.bass_autoencoder.encode(torch.from_numpy(audio)[None].to(model.device))
+        return model.decode(latent, audio.shape[1])[0]
+
+    return through_autoencoder
+
+
+def clip_seed(seed: int, index: int) -> int:
+    """The seed of one clip of a study."""
+    return 1_000_000 * seed + index
+
+
+def in_batches(count: int, size: int) -> Iterator[range]:
+    """0 to count - 1 in consecutive ranges of at most `size`."""
+    return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def output_folder(path: Path) -> Path:
+    """Make the folder for results, or say why not, before anything is computed.
+
+    Raises:
+        BadInputError: it cannot be made or written.
+    """
+    try:
+        with atomic_path(path / "writable"):
+            pass
+        (path / "writable").unlink()
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be used as the folder for results ({error.strerror})") from None
+    return path
+
+
+def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what: str) -> list[Row]:
+    """Run the tasks whose rows the store lacks, one bar for all their clips; all rows, in the order of the tasks.
+
+    Each task's rows are on disk before the next begins, so a run that was cut off goes on where it was.
+
+    Raises:
+        BadInputError: the store cannot be read or written.
+    """
+    known = {row.key for row in store.rows()}
+    missing = [task for task in tasks if any(wanted.key not in known for wanted in task.measurements)]
+    total = sum(task.measurements[0].clips for task in missing)
+    with tqdm(total=total, desc=what, unit="clip", disable=not missing) as bar:
+        for task in missing:
+            first = task.measurements[0]
+            setting = " ".join(f"{name} {value}" for name, value in first.setting.items() if name != "weights")
+            bar.set_postfix_str(f"{first.system} {setting}".strip())
+            began = time.perf_counter()
+            results = task.measure(bar.update)
+            seconds = time.perf_counter() - began
+            for wanted, result in zip(task.measurements, results, strict=True):
+                if wanted.key not in known:
+                    row = measured(wanted, result.value, result.low, result.high, seconds=seconds, device=device)
+                    store.append(row)
+    rows = {row.key: row for row in store.rows()}
+    return [rows[wanted.key] for task in tasks for wanted in task.measurements]
+
+
+def report(rows: Sequence[Row], folder: Path, name: str, *, title: str, settings: Sequence[str], notes: str) -> None:
+    """Print the table of rows; write it as `name`.md, with the figure and the protocol card, and as `name`.csv.
+
+    Raises:
+        BadInputError: the rows were measured by different protocols, or a file cannot be written.
+    """
+    frame = table(rows, settings)
+    print(f"\n{title}\n\n{terminal(frame)}\n")
+    text = f"# {title}\n\n{markdown(frame)}\n{notes.strip()}\n\n![{title}]({name}.png)\n\n{protocol_card(rows)}"
+    try:
+        with atomic_path(folder / f"{name}.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"{folder / name}.md: cannot write ({error.strerror})") from None
+    write_csv(rows, folder / f"{name}.csv")
+
+
+def protocol_card(rows: Iterable[Row]) -> str:
+    """How the numbers were made, as Markdown: every protocol among the rows, and the code, libraries and devices."""
+    rows = list(rows)
+    lines = ["## How it was measured", ""]
+    for digest, row in {row.protocol_hash: row for row in rows}.items():
+        metrics = list(dict.fromkeys(other.metric for other in rows if other.protocol_hash == digest))
+        lines.append(f"Protocol `{digest}` ({', '.join(metrics)}):")
+        lines += [f"- {name}: {_card_value(value)}" for name, value in row.protocol.items()]
+        lines.append("")
+    weights = sorted({row.setting["weights"] for row in rows if "weights" in row.setting})
+    commits, devices = sorted({row.commit for row in rows}), sorted({row.device for row in rows})
+    versions = sorted({", ".join(f"{name} {version}" for name, version in row.versions.items()) for row in rows})
+    # The rows of one task were measured together and each holds the time of all.
+    seconds = sum(seconds for _, seconds in {(row.system, row.seconds) for row in rows})
+    lines.append(f"Weights {', '.join(weights)}; commit {', '.join(commits)}; {'; '.join(versions)}.")
+    lines.append(f"Measured in {seconds:.0f} s on {', '.join(devices)}.")
+    return "\n".join(lines) + "\n"
+
+
+def _card_value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_card_value(item)}" for name, item in value.items())
+    return str(value)
