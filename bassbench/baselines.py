@@ -17,6 +17,8 @@ Anchor = Callable[[Clip, Clip, int], np.ndarray]
 Codec = Callable[[np.ndarray], np.ndarray]
 """Audio `(2, samples)` -> the same audio through an autoencoder, `(2, samples)`."""
 
+VERSION = 1  # raise it when what an anchor gives changes
+_UNKNOWN_TEMPO = 120.0
 REAL, CODEC, OTHER = "real bass", "real bass through the codec", "bass of another song"
 
 
@@ -67,15 +69,20 @@ def codec_ceiling(codec: Codec) -> Anchor:
     return through_codec
 
 
+def half_beat(clip: Clip) -> int:
+    """Half a beat in samples, at 120 BPM where neither beats nor tempo are known."""
+    beat = float(np.median(np.diff(clip.beats))) if len(clip.beats) > 1 else 60.0 / (clip.tempo or _UNKNOWN_TEMPO)
+    return round(beat / 2 * SAMPLE_RATE)
+
+
 def half_beat_late(clip: Clip, other: Clip, seed: int) -> np.ndarray:
     """The clip's own bass half a beat late; what falls off the end comes in at the start."""
-    beat = float(np.median(np.diff(clip.beats))) if len(clip.beats) > 1 else 60.0 / clip.tempo
-    return np.roll(clip.bass, round(beat / 2 * SAMPLE_RATE), axis=1)
+    return np.roll(clip.bass, half_beat(clip), axis=1)
 
 
 def semitone_up(clip: Clip, other: Clip, seed: int) -> np.ndarray:
     """The clip's own bass a semitone higher: played again from its notes where they are known, else pitch-shifted."""
-    if not clip.bass_notes:
+    if not clip.bass_notes or clip.bass_program < 0:
         shifted = librosa.effects.pitch_shift(clip.bass, sr=SAMPLE_RATE, n_steps=1)
         return fit_length(shifted.astype(np.float32), clip.bass.shape[1])
     notes = tuple(Note(n.start, n.end, min(n.pitch + 1, 127), n.velocity) for n in clip.bass_notes)

@@ -16,6 +16,8 @@ import numpy as np
 from bassbench import musicnn
 from bassbench.audio import RESAMPLER, SAMPLE_RATE, TARGET_LUFS, loudness_normalise, resample
 from bassbench.bad_input import BadInputError
+from bassbench.plugins import EMBEDDERS as EMBEDDER_PLUGINS
+from bassbench.plugins import broken, load_plugin, plugins
 from bassbench.spectrum import log_mel
 
 DEFAULT_EMBEDDER = "musicnn"
@@ -95,9 +97,36 @@ def find_embedder(name: str) -> Embedder:
     Raises:
         BadInputError: there is none.
     """
-    if name not in EMBEDDERS:
-        raise BadInputError(f"unknown embedder '{name}': choose from {', '.join(EMBEDDERS)}")
-    return EMBEDDERS[name]
+    if name in EMBEDDERS:
+        return EMBEDDERS[name]
+    return _added_embedder(name)
+
+
+def embedder_names() -> list[str]:
+    """Names of the built-in embedders and of plug-ins; those of fadtk are `fadtk:NAME` besides."""
+    return [*EMBEDDERS, *plugins(EMBEDDER_PLUGINS)]
+
+
+@functools.cache
+def _added_embedder(name: str) -> Embedder:
+    from bassbench.fadtk_embedders import PREFIX, fadtk_embedder  # it needs this module
+
+    if name.startswith(PREFIX):
+        return fadtk_embedder(name.removeprefix(PREFIX))
+    added = plugins(EMBEDDER_PLUGINS)
+    if name not in added:
+        names = ", ".join(embedder_names())
+        raise BadInputError(f"unknown embedder '{name}': choose from {names}, or {PREFIX}NAME (see bassbench list)")
+    found = load_plugin(added[name])
+    try:
+        made = found if isinstance(found, Embedder) else found()
+    except BadInputError:
+        raise
+    except Exception as error:
+        raise BadInputError(broken(added[name], error)) from error
+    if not isinstance(made, Embedder):
+        raise BadInputError(f"embedder '{name}' is a {type(made).__name__}, expected a bassbench.embed.Embedder")
+    return made
 
 
 def prepare(audio: np.ndarray, sample_rate: float, embedder: Embedder, *, source: str = "audio") -> np.ndarray:

@@ -43,12 +43,12 @@ class Measurement:
     @property
     def protocol_hash(self) -> str:
         """Eight hexadecimal digits that agree exactly when the protocols do."""
-        return content_hash(_canonical(self.protocol))[:8]
+        return content_hash(canonical(self.protocol))[:8]
 
     @property
     def key(self) -> str:
         """Content hash of all of the above."""
-        return content_hash(_canonical({field.name: getattr(self, field.name) for field in fields(Measurement)}))
+        return content_hash(canonical({field.name: getattr(self, field.name) for field in fields(Measurement)}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +185,8 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """JSON that is the same for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 

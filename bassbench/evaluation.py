@@ -1,0 +1,263 @@
+"""From options to a finished run folder: what `bassbench score` and `bassbench run` have in common."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from accelerate import PartialState
+
+from bassbench.bad_input import BadInputError
+from bassbench.baselines import Codec, anchors
+from bassbench.clip_rows import ClipRow, ClipRowStore
+from bassbench.clip_set import ClipSet, open_clip_set, parts
+from bassbench.embed import DEFAULT_EMBEDDER, protocol
+from bassbench.files import cache_folder, content_hash
+from bassbench.metric import ClipMetric
+from bassbench.metric_registry import all_metrics, chosen_metrics
+from bassbench.plugins import warn_once
+from bassbench.pretrained import find_device
+from bassbench.probes import MATCH, PROBES, Probe
+from bassbench.rows import Row, RowStore, measured
+from bassbench.run_folder import ROWS, TABLE, RunConfig, start_run, write_text, write_values
+from bassbench.scoreboard import markdown_board, terminal_board
+from bassbench.set_metrics import MIN_SONGS, SetMetric
+from bassbench.sources import STYLES, AnchorSource, Pieces, Source, SystemSource
+from bassbench.suite import (
+    GATE,
+    SECONDS,
+    Measure,
+    Plan,
+    Share,
+    clip_values,
+    embedded_sets,
+    mean_over_songs,
+    measure_clips,
+    measurement,
+    partners,
+    set_value,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Options of every evaluation."""
+
+    data: str = "test"
+    """A split of the song bank (test, human, ...), a plug-in's name, or a folder of stems."""
+    clips: int | None = None
+    """How many clips to score, in the data's own order (default: 48, or half of them)."""
+    reference_clips: int | None = None
+    """How many real basses of other songs to compare sets with (default: 96, or what there is)."""
+    metrics: str | None = None
+    """Names separated by commas (default: all that `bassbench list` names)."""
+    embedder: str = DEFAULT_EMBEDDER
+    """What set metrics listen with; `bassbench list` names them."""
+    style: Annotated[str, tyro.conf.arg(metavar="|".join(STYLES))] = "none"
+    """The style clip given to the system: none, the clip's own real bass, or that of another song."""
+    seconds: float | None = None
+    """Length of the clips of a folder of stems (default: 23.8)."""
+    seed: int = 0
+    """Seed of the system, the anchors and the intervals."""
+    device: str = "cpu"
+    """Where embedders run: cpu, cuda, or auto."""
+    output: Path | None = None
+    """Run folder (default: runs/SYSTEM-DATA); the same command goes on where it was cut off."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is scored: its name and setting, how to make the source of its basses, and its codec if it has one."""
+
+    name: str
+    spec: str
+    setting: dict[str, Any]
+    source: Callable[[Pieces, Path], Source]
+    outputs: str = ""
+    codec: Codec | None = None
+    codec_name: str = ""
+
+
+def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
+    """Score a subject into its run folder; the folder and the summary rows (of the first process; else none).
+
+    Raises:
+        BadInputError: the options, the data or the subject cannot be used.
+    """
+    state = PartialState()
+    share = Share(state.process_index, state.num_processes)
+    plan = make_plan(options, playing=not subject.outputs)
+    folder = options.output or Path("runs") / f"{_slug(subject.name)}-{_slug(plan.data)}"
+    source = subject.source(plan.pieces, folder)
+    if state.is_main_process:
+        start_run(folder, _config(options, subject, plan))
+    state.wait_for_everyone()
+    ladder = [
+        AnchorSource(name, anchor, plan.pieces, subject.codec_name if subject.codec and "codec" in name else "")
+        for name, anchor in anchors(subject.codec).items()
+    ]
+    store, cached = ClipRowStore(folder), ClipRowStore(anchor_folder(plan))
+    measure_clips(plan, source, store, share)
+    for anchor in ladder:
+        measure_clips(plan, anchor, cached, share, what=f"anchor: {anchor.name}")
+    state.wait_for_everyone()
+    if not state.is_main_process:
+        return folder, []
+    anchor_rows = [row for anchor in ladder for row in summarise(plan, anchor, cached, RowStore(cached.folder / ROWS))]
+    rows = summarise(plan, source, store, RowStore(folder / ROWS)) + anchor_rows
+    values = {subject.name: _clip_rows(plan, source, store)}
+    write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
+    RowStore(folder / ROWS).keep_only(rows)
+    write_text(folder / TABLE, markdown_board(rows, subject.name, directions()))
+    return folder, rows
+
+
+def make_plan(options: Evaluation, *, playing: bool) -> Plan:
+    """Check the options and say what is to be measured.
+
+    Raises:
+        BadInputError: an option cannot be used.
+    """
+    if options.seed < 0:
+        raise BadInputError(f"--seed takes a whole number from 0, got {options.seed}")
+    if options.style not in STYLES:
+        raise BadInputError(f"--style takes {', '.join(STYLES)}, not '{options.style}'")
+    device = str(find_device(options.device))
+    names = None if options.metrics is None else [name.strip() for name in options.metrics.split(",") if name.strip()]
+    probes, others = _probes(names, playing)
+    metrics = [] if names is not None and not others else chosen_metrics(others)
+    if any(isinstance(metric, SetMetric) for metric in metrics):
+        protocol(options.embedder)  # an unknown embedder is refused before anything is rendered
+    data: ClipSet = open_clip_set(options.data, options.seconds)
+    divided = parts(data, options.clips, options.reference_clips)
+    songs = min(len({clip.song for clip in side}) for side in (divided.evaluated, divided.reference))
+    if songs < MIN_SONGS and any(isinstance(metric, SetMetric) for metric in metrics):
+        said = f"sets of fewer than {MIN_SONGS} songs cannot be compared: {songs} scored or in the reference"
+        if names is not None:
+            raise BadInputError(f"{said}; change --clips or --reference-clips, or leave set metrics out")
+        warn_once(f"{said}; set metrics are left out")
+        metrics = [metric for metric in metrics if isinstance(metric, ClipMetric)]
+    pieces = Pieces(divided.evaluated, partners(divided.evaluated, options.seed), options.style, options.seed)
+    return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, options.embedder, device)
+
+
+def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) -> list[Row]:
+    """The summary rows of a source whose clips are all measured; those that `known` has are not measured again."""
+    rows = store.read()
+    count = len(plan.pieces.entries)
+    setting = dict(source.setting)
+    if not isinstance(source, AnchorSource):
+        setting["outputs"] = content_hash(*(source.key(index) for index in range(count)))[:8]
+    before = {row.key: row for row in known.rows()}
+    seconds = sum(row.value for row in rows.values() if row.metric == SECONDS and row.clip in _names(plan))
+    sets = embedded_sets(plan, source)
+    summary = []
+    for metric in _measures(plan).values():
+        began = time.perf_counter()
+        if isinstance(metric, SetMetric):
+            wanted = measurement(plan, metric, source.name, setting, count)
+            if wanted.key not in before:
+                value = set_value(metric, sets, plan.pieces.seed)
+                row = measured(wanted, *_three(value), seconds=time.perf_counter() - began, device=plan.device)
+                known.append(row)
+                before[wanted.key] = row
+            summary.append(before[wanted.key])
+            continue
+        if isinstance(metric, Probe) and not isinstance(source, SystemSource):
+            continue
+        values = clip_values(plan, source, rows, metric)
+        if values is None:
+            continue  # a metric that failed on a clip has been named already
+        interval, defined = mean_over_songs(values, plan.pieces.seed)
+        wanted = measurement(plan, metric, source.name, setting, defined)
+        if wanted.key not in before:
+            took = seconds if metric is GATE else 0.0
+            row = measured(wanted, *_three(interval), seconds=took, device=plan.device)
+            known.append(row)
+            before[wanted.key] = row
+        summary.append(before[wanted.key])
+    return summary
+
+
+def anchor_folder(plan: Plan) -> Path:
+    """Where the anchors' rows on this data are kept: rows are told apart by their keys, folders only keep them small.
+
+    Raises:
+        BadInputError: the cache cannot be written.
+    """
+    try:
+        return cache_folder("anchors", content_hash(plan.data, plan.pieces.style, str(plan.pieces.seed)))
+    except OSError as error:
+        raise BadInputError(f"cannot write the cache ({error}); set BASSBENCH_CACHE to a folder that can be") from None
+
+
+def report_run(folder: Path, rows: list[Row], subject: str) -> None:
+    """Print the table of a run and where it is."""
+    if not rows:
+        return
+    print(terminal_board(rows, subject, directions()))
+    print(f"\nrows, table and audio: {folder}")
+
+
+def directions() -> dict[str, str]:
+    """Which way is better, by metric."""
+    return {metric.name: metric.direction for metric in (GATE, *all_metrics().values(), *PROBES.values())}
+
+
+def _measures(plan: Plan) -> dict[str, Measure]:
+    return {metric.name: metric for metric in (GATE, *plan.metrics, *plan.probes)}
+
+
+def _probes(names: list[str] | None, playing: bool) -> tuple[tuple[Probe, ...], list[str] | None]:
+    if names is None:
+        return (tuple(PROBES.values()) if playing else ()), None
+    chosen = {name.lower() for name in names}
+    probes = tuple(probe for probe in PROBES.values() if probe.name.lower() in chosen)
+    if probes and not playing:
+        raise BadInputError(f"'{probes[0].name}' needs a system that plays again: use bassbench run")
+    drops = any(probe.name.startswith("match drop") for probe in probes)
+    asked = {probe.name.lower() for probe in probes}
+    others = [name for name in names if name.lower() not in asked]
+    if drops and MATCH not in others:
+        others.append(MATCH)
+    return probes, others
+
+
+def _clip_rows(plan: Plan, source: Source, store: ClipRowStore) -> list[ClipRow]:
+    rows, wanted = store.read(), list[Measure]([GATE, *plan.clip_metrics])
+    if isinstance(source, SystemSource):
+        wanted += plan.probes
+    return [row for metric in wanted for row in clip_values(plan, source, rows, metric) or []]
+
+
+def _config(options: Evaluation, subject: Subject, plan: Plan) -> RunConfig:
+    return RunConfig(
+        system=subject.name,
+        spec=subject.spec,
+        setting=subject.setting,
+        data=options.data,
+        seconds=options.seconds,
+        data_name=plan.data,
+        data_hash=content_hash(*(entry.key for entry in plan.pieces.entries))[:8],
+        clips=tuple(entry.name for entry in plan.pieces.entries),
+        reference=tuple(entry.name for entry in plan.reference),
+        style=options.style,
+        seed=options.seed,
+        embedder=options.embedder,
+        metrics=tuple(_measures(plan)),
+        outputs=subject.outputs,
+    )
+
+
+def _names(plan: Plan) -> set[str]:
+    return {entry.name for entry in plan.pieces.entries}
+
+
+def _three(interval: Any) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name.strip())[:60] or "run"

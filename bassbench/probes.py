@@ -1,0 +1,83 @@
+"""Did it listen?  A system plays again for mixes that were swapped, muted or shifted; what changes, what is lost?
+
+A system that listens plays something else for another mix, and what it then plays fits the true mix less well. The
+seed stays the same, so a system that only follows its seed changes nothing. (A system that draws anew at every call
+changes without listening: the match drop tells.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bassbench.baselines import half_beat
+from bassbench.metric import ClipMetric, Scored
+from bassbench.render import Clip
+from bassbench.sources import SystemSource
+from bassbench.spectrum import log_spectral_distance
+
+CLIPS = 8
+"""Probing plays each clip three times more, so a few stand for all."""
+MATCH = "match"
+WAYS = ("swapped", "muted", "shifted")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One number of one clip for which a system has to play again; otherwise as `ClipMetric`."""
+
+    name: str
+    unit: str
+    direction: str
+    citation: str
+    way: str
+    version: int = 1
+
+
+_CHANGE = {
+    way: Probe(f"output change (mix {way})", "dB", "higher", "log-spectral distance of outputs", way) for way in WAYS
+}
+_DROP = {way: Probe(f"match drop (mix {way})", "", "higher", "difference of the match metric", way) for way in WAYS}
+PROBES: dict[str, Probe] = {probe.name: probe for way in WAYS for probe in (_CHANGE[way], _DROP[way])}
+
+
+def altered_mix(way: str, clip: Clip, partner: Clip) -> np.ndarray:
+    """The mix of another song, silence, or the clip's mix half a beat late, `(2, samples)`."""
+    if way == "swapped":
+        swapped = np.zeros_like(clip.mix)
+        length = min(clip.mix.shape[1], partner.mix.shape[1])
+        swapped[:, :length] = partner.mix[:, :length]
+        return swapped
+    return np.zeros_like(clip.mix) if way == "muted" else np.roll(clip.mix, half_beat(clip), axis=1)
+
+
+def probe_clip(
+    source: SystemSource, index: int, scored: Scored, wanted: Sequence[Probe], match: ClipMetric | None
+) -> dict[str, float]:
+    """The wanted probes' values by name; without a match metric its drops are NaN."""
+    ways = list(dict.fromkeys(probe.way for probe in wanted))
+    partner = source.pieces.entries[source.pieces.partners[index]].load()
+    mixes = [altered_mix(way, scored.clip, partner) for way in ways]
+    seed = source.pieces.clip_seed(index)
+    names = [f"{scored.clip.name}, mix {way}" for way in ways]
+    played = source.play(mixes, [scored.style] * len(ways), [seed] * len(ways), names=names)
+    basses = dict(zip(ways, played, strict=True))
+    fit = float("nan") if match is None else match.measure(scored)
+    values = {}
+    for probe in wanted:
+        bass = basses[probe.way]
+        if probe is _CHANGE[probe.way]:
+            values[probe.name] = _change(scored.bass, bass)
+        else:
+            values[probe.name] = fit - _fit(match, Scored(scored.clip, bass, scored.style))
+    return values
+
+
+def _fit(match: ClipMetric | None, scored: Scored) -> float:
+    return float("nan") if match is None or not np.isfinite(scored.bass).all() else match.measure(scored)
+
+
+def _change(bass: np.ndarray, other: np.ndarray) -> float:
+    if not np.isfinite(bass).all() or not np.isfinite(other).all() or not np.any(bass):
+        return float("nan")
+    return log_spectral_distance(bass, other)

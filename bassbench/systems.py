@@ -1,0 +1,112 @@
+"""Systems by name: baselines, installed plug-ins, and `package.module:Class` or `file.py:Class` of the user's own."""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bassbench.bad_input import BadInputError
+from bassbench.baseline_systems import BASELINES
+from bassbench.plugins import SYSTEMS, load_plugin, plugins
+from bassbench.protocols import Accompanist
+
+_MEMBERS = ("name", "sample_rate", "accompany")
+
+
+def load_system(spec: str, arguments: Sequence[str] = ()) -> Accompanist:
+    """Make the system that `spec` names with `arguments` "key=value", values written as in Python.
+
+    What is found may be a class or a function that gives a system, or a system itself.
+
+    Raises:
+        BadInputError: unknown or broken, wrong arguments, or what is found is not an `Accompanist`.
+    """
+    settings = parse_arguments(arguments)
+    added = plugins(SYSTEMS)
+    if spec in BASELINES:
+        found: Any = BASELINES[spec]
+    elif spec in added:
+        found = load_plugin(added[spec])
+    elif ":" in spec:
+        found = _imported(spec)
+    else:
+        names = ", ".join([*BASELINES, *added])
+        raise BadInputError(
+            f"no system '{spec}'; give one of {names}, or yours as package.module:Class or file.py:Class"
+        )
+    is_made = not isinstance(found, type) and isinstance(found, Accompanist)
+    if is_made and settings:
+        raise BadInputError(f"{spec}: is a system already, so it takes no arguments; drop {' '.join(arguments)}")
+    system = found if is_made else _made(spec, found, settings)
+    missing = [member for member in _MEMBERS if not hasattr(system, member)]
+    if missing:
+        raise BadInputError(f"{spec}: is not a system, it has no {', '.join(missing)}; see docs/add-a-system.md")
+    if not isinstance(system.sample_rate, int) or system.sample_rate < 1:
+        raise BadInputError(f"{spec}: sample_rate must be a whole number of Hz, got {system.sample_rate!r}")
+    return system
+
+
+def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
+    """Read "steps=16" as {"steps": 16}; what is not a Python literal is text.
+
+    Raises:
+        BadInputError: not of the form key=value, or a key twice.
+    """
+    settings: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or not key.isidentifier() or key in settings:
+            raise BadInputError(f"system argument '{argument}': expected key=value, each key once")
+        try:
+            settings[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            settings[key] = text
+        if not isinstance(settings[key], str | int | float | bool | None):
+            raise BadInputError(f"system argument '{argument}': expected a number, text, True, False or None")
+    return settings
+
+
+def _imported(spec: str) -> Any:
+    where, _, name = spec.rpartition(":")
+    try:
+        module = _module(where)
+    except BadInputError:
+        raise
+    except Exception as error:
+        raise BadInputError(f"{spec}: cannot import {where} ({type(error).__name__}: {error})") from error
+    if not hasattr(module, name):
+        raise BadInputError(f"{spec}: {where} has no '{name}'")
+    return getattr(module, name)
+
+
+def _module(where: str) -> ModuleType:
+    if where.endswith(".py"):
+        path = Path(where)
+        if not path.is_file():
+            raise BadInputError(f"{where}: no such file; give a system as package.module:Class or file.py:Class")
+        described = importlib.util.spec_from_file_location(path.stem, path)
+        assert described is not None and described.loader is not None
+        module = importlib.util.module_from_spec(described)
+        sys.modules.setdefault(path.stem, module)
+        described.loader.exec_module(module)
+        return module
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does
+    return importlib.import_module(where)
+
+
+def _made(spec: str, make: Any, settings: dict[str, Any]) -> Any:
+    if not callable(make):
+        raise BadInputError(f"{spec}: is a {type(make).__name__}, expected a class, a function or a system")
+    try:
+        return make(**settings)
+    except BadInputError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in settings.items()) or "no arguments"
+        raise BadInputError(f"{spec}: cannot be made with {given} ({type(error).__name__}: {error})") from error

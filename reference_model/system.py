@@ -1,0 +1,48 @@
+"""The reference model as a system of the suite: `bassbench run reference steps=32 cfg=2` (entry point)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from bassbench.files import content_hash
+from bassbench.pretrained import find_device
+from reference_model.config import SAMPLE_RATE
+from reference_model.pipeline import Sampling, load
+
+
+class Reference:
+    """The model with its sampling options, and its bass autoencoder as the codec whose ceiling it cannot pass."""
+
+    name = "reference model"
+    sample_rate = SAMPLE_RATE
+
+    def __init__(
+        self,
+        weights: str = "small",
+        device: str = "auto",
+        steps: int = Sampling.steps,
+        cfg: float = Sampling.cfg,
+        phi: float = Sampling.phi,
+        grounding: float = Sampling.grounding,
+    ) -> None:
+        """Load the weights.
+
+        Raises:
+            BadInputError: an option out of range, unknown weights or device.
+        """
+        self.sampling = Sampling(steps=steps, cfg=cfg, phi=phi, grounding=grounding)
+        self.model = load(weights, find_device(device))
+        tensors = self.model.bass_autoencoder.state_dict()
+        parts = (tensors[name].cpu().numpy().tobytes() for name in sorted(tensors))
+        self.codec_key = content_hash(*parts)
+
+    def accompany(self, mix: np.ndarray, *, style: np.ndarray | None = None, seeds: Sequence[int]) -> np.ndarray:
+        """Bass `(batch, 2, samples)` for mixes of that shape."""
+        return self.model.accompany(mix, style=style, seeds=seeds, sampling=self.sampling)
+
+    def codec(self, audio: np.ndarray) -> np.ndarray:
+        """Audio `(2, samples)` through the bass autoencoder."""
+        with torch.inference_mode():
+            latent = self.model.bass_autoencoder.encode(torch.from_numpy(audio)[None].to(self.model.device))
+        return self.model.decode(latent, audio.shape[1])[0]
