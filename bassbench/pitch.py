@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, resample
+from bassbench.remembered import remembered
 
 LOWEST_HZ, HIGHEST_HZ = 35.0, 400.0
+SILENT_RMS = 1e-4
 _RATE = 4000  # ten samples a period at 400 Hz; parabolas between lags do the rest
 _HOP = 80
 _WINDOW = 256  # 64 ms, over two periods of a low E
 _DIP = 0.15  # YIN's threshold: the first dip this deep is the period
 _SLACK = 0.1
+_BLOCK = 2048  # frames at a time, so that memory does not grow with their number
 _VOICED_DIP = 0.3
 _VOICED_DECIBELS = 35.0
-_SILENT_RMS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class PitchTrack:
         return 69 + 12 * np.log2(self.f0 / 440)
 
 
+@remembered
 def bass_pitch(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> PitchTrack:
     """Track the pitch of a bass `(channels, samples)`, folded down to mono.
 
@@ -52,13 +55,18 @@ def bass_pitch(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> PitchTrack:
     if len(mono) < length:
         return PitchTrack(*(np.zeros(0, kind) for kind in (float, float, bool, float)))
     frames = np.lib.stride_tricks.sliding_window_view(mono, length)[::_HOP]
-    difference = _normalised_difference(frames, longest)
-    lag, dip = _first_dip(difference, int(_RATE / HIGHEST_HZ))
-    level = np.sqrt(np.mean(frames**2, axis=1))
+    blocks = [_period(frames[start : start + _BLOCK], longest) for start in range(0, len(frames), _BLOCK)]
+    lag, dip, level = (np.concatenate(values) for values in zip(*blocks, strict=True))
     loud = np.quantile(level, 0.95)
-    voiced = (dip < _VOICED_DIP) & (level > max(loud * 10 ** (-_VOICED_DECIBELS / 20), _SILENT_RMS))
+    voiced = (dip < _VOICED_DIP) & (level > max(loud * 10 ** (-_VOICED_DECIBELS / 20), SILENT_RMS))
     times = (np.arange(len(frames)) * _HOP + length / 2) / _RATE
     return PitchTrack(times, _RATE / lag, voiced, level)
+
+
+def _period(frames: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lag, depth of its dip and RMS level, each `(frames,)`."""
+    lag, dip = _first_dip(_normalised_difference(frames, longest), int(_RATE / HIGHEST_HZ))
+    return lag, dip, np.sqrt(np.mean(frames**2, axis=1))
 
 
 def _normalised_difference(frames: np.ndarray, longest: int) -> np.ndarray:

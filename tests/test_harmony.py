@@ -1,14 +1,33 @@
 """Pitch and chord tones: known answers on synthetic tones and on a rendered bass whose notes are known."""
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.harmony import chord_at, chord_tone_share, pitch_classes, voiced_share
+from bassbench.baselines import half_beat_late, other_song, real, semitone_up, silence
+from bassbench.chroma import Chroma, Key, chroma, estimated_key
+from bassbench.datasets import load_clips
+from bassbench.metric import Scored
+from bassbench.metrics.harmony import (
+    METRICS,
+    chord_at,
+    chord_tone_share,
+    chroma_agreement,
+    downbeat_root_share,
+    key_of,
+    key_share,
+    pitch_classes,
+    sounding_share,
+    voiced_share,
+)
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import BASS_PROGRAMS, Note, Part, render_clip, render_parts
+from bassbench.render import BASS_PROGRAMS, Clip, Note, Part, render_clip, render_parts
 from bassbench.song_bank import Chord, Song
 
+MEASURE = {metric.name: metric.measure for metric in METRICS}
 C_MAJOR = Chord(0.0, 1.0, "C", 0, (0, 4, 7))
 A_MINOR = Chord(1.0, 2.0, "Am", 9, (9, 0, 4))
 
@@ -104,3 +123,86 @@ def test_a_rendered_bass_fits_its_own_chords_and_not_those_a_semitone_away(song:
     assert chord_tone_share(found, clip.chords) > 0.95
     moved = [Chord(c.start, c.end, "", c.root, tuple((p + 1) % 12 for p in c.pitch_classes)) for c in clip.chords]
     assert chord_tone_share(found, moved) < 0.1
+
+
+def test_roots_on_downbeats_are_counted_where_the_bass_sounds() -> None:
+    # 0.5 s bars: C, then E over C, then silence, then A over A minor.
+    midi = [36.0] * 10 + [40] * 10 + [45] * 20
+    voiced = [True] * 20 + [False] * 10 + [True] * 10
+    chords = [C_MAJOR, A_MINOR]
+    assert downbeat_root_share(track(midi, voiced, step=0.05), chords, [0.0, 0.5, 1.0, 1.5]) == pytest.approx(2 / 3)
+    assert downbeat_root_share(track(midi, voiced, step=0.05), chords, [0.5]) == 0.0
+    assert np.isnan(downbeat_root_share(track(midi, voiced, step=0.05), chords, [1.0, 7.0]))
+
+
+def test_pitch_classes_that_sound_in_the_mix_are_counted() -> None:
+    notes = (Note(0.0, 1.0, 60), Note(0.0, 0.5, 64), Note(1.0, 1.5, 69))
+    assert sounding_share(track([36] * 10), notes) == 1.0
+    assert sounding_share(track([40] * 10), notes) == 0.5
+    # From 1.5 s on nothing sounds in the mix, so those frames do not count.
+    assert sounding_share(track([36] * 10 + [33] * 10), notes) == 1.0
+    assert np.isnan(sounding_share(track([36] * 10), ()))
+    assert np.isnan(sounding_share(track([36], [False]), notes))
+
+
+def test_chroma_agreement_is_one_by_chance_and_twelve_at_most() -> None:
+    times = np.arange(20) * 0.1
+    only_c = np.zeros((20, 12))
+    only_c[:, 0] = 12
+    assert chroma_agreement(track([36] * 10), Chroma(times, only_c)) == 12
+    assert chroma_agreement(track([37] * 10), Chroma(times, only_c)) == 0
+    assert chroma_agreement(track([37] * 10), Chroma(times, np.ones((20, 12)))) == 1
+    assert np.isnan(chroma_agreement(track([36], [False]), Chroma(times, only_c)))
+    assert np.isnan(chroma_agreement(track([36]), Chroma(times, np.zeros((20, 12)))))
+
+
+def test_chroma_and_key_are_heard() -> None:
+    chord = render_parts([Part("chord", 0, False, tuple(Note(0.0, 2.0, pitch) for pitch in (57, 60, 64)))], 2.0)
+    heard = chroma(chord)
+    assert set(np.argsort(heard.strength.mean(axis=0))[-3:]) == {9, 0, 4}
+    assert heard.strength[5].mean() == pytest.approx(1)
+    scale = tuple(Note(0.5 * i, 0.5 * i + 0.5, 62 + step) for i, step in enumerate((0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0)))
+    assert estimated_key(chroma(render_parts([Part("lead", 0, False, scale)], 6.0))) == Key(2, "major")
+    assert estimated_key(chroma(np.zeros((2, SAMPLE_RATE), np.float32))) is None
+    with pytest.raises(ValueError, match="NaN"):
+        chroma(np.full((2, 100), np.nan))
+
+
+def test_notes_of_the_key_are_counted() -> None:
+    assert Key(9, "minor").pitch_classes == (9, 11, 0, 2, 4, 5, 7)
+    assert key_share(track([36, 38, 37, 39]), Key(0, "major")) == 0.5
+    assert key_share(track([36, 38, 37, 39]), Key(10, "major")) == 0.75
+    assert np.isnan(key_share(track([36], [False]), Key(0, "major")))
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    return load_clips("test", 4, progress=False)
+
+
+def test_the_ladder_of_damaged_basses_is_ranked(clips: list[Clip]) -> None:
+    def score(name: str, anchor: Callable[[Clip, Clip, int], np.ndarray]) -> float:
+        basses = [anchor(clip, clips[(i + 1) % len(clips)], i) for i, clip in enumerate(clips)]
+        scores = [MEASURE[name](Scored(clip, bass)) for clip, bass in zip(clips, basses, strict=True)]
+        return float(np.mean(scores))
+
+    for name in ("chord-tone share", "share sounding in the mix", "root on downbeats", "chroma agreement"):
+        own = score(name, real)
+        assert own > 1.2 * score(name, other_song)
+        assert own > 1.2 * score(name, semitone_up)
+    assert score("chord-tone share", real) > score("chord-tone share", half_beat_late)
+    assert score("notes in the key", real) > 1.2 * score("notes in the key", semitone_up)
+    assert score("voiced share", semitone_up) == pytest.approx(score("voiced share", real), abs=0.1)
+
+
+def test_silence_and_unknown_truth_are_not_scored(clips: list[Clip]) -> None:
+    clip = clips[0]
+    silent = {name: measure(Scored(clip, silence(clip, clip, 0))) for name, measure in MEASURE.items()}
+    assert silent.pop("voiced share") == 0
+    assert all(np.isnan(value) for value in silent.values())
+    unknown = Scored(dataclasses.replace(clip, chords=(), mix_notes=(), key=""), clip.bass)
+    missing = {name for name, measure in MEASURE.items() if np.isnan(measure(unknown))}
+    assert missing == {"chord-tone share", "root on downbeats", "share sounding in the mix"}
+    assert key_of(dataclasses.replace(clip, key="F# minor")) == Key(6, "minor")
+    mute = Scored(dataclasses.replace(clip, key="", mix=np.zeros_like(clip.mix)), clip.bass)
+    assert np.isnan(MEASURE["notes in the key"](mute)) and np.isnan(MEASURE["chroma agreement"](mute))
