@@ -151,16 +151,16 @@ def arrange(
     if not vary:
         shift, program, bass_over_mix = 0, bass.program, -2.0
     played = _transposed(bass_part(program, bass.notes), shift)
-    others = tuple(_transposed(part, shift) for part in drawn)
+    parts = [_transposed(part, shift) for part in drawn]
     timbre = Timbre()
     if effects:
         touches = np.random.default_rng([zlib.crc32(song.name.encode()), seed, 0xEFFEC7])
         timbre = draw_timbre(touches)
         played = _touched(played, timbre, touches, detune=timbre.detune + timbre.bass_detune)
-        others = tuple(_touched(part, timbre, touches, detune=timbre.detune) for part in others)
+        parts = [_touched(part, timbre, touches, detune=timbre.detune) for part in parts]
     return Arrangement(
         bass=played,
-        others=others,
+        others=tuple(parts),
         chords=tuple(
             _moved_chord(chord, shift, start, seconds)
             for chord in song.chords

@@ -32,7 +32,7 @@ from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.render import CLIP_SAMPLES
 from bassbench.rows import Measurement, Row, RowStore
-from experiments import setup
+from reference_model import studies
 from reference_model.config import R_TIME
 from reference_model.pipeline import BassAccompaniment, Sampling
 
@@ -96,8 +96,8 @@ class DDIMSteps:
                 f"the test split has {len(songs)} songs, too few for {self.reference_clips} reference clips and "
                 f"{self.clips} others; lower --clips or --reference-clips"
             )
-        setup.output_folder(self.output)
-        model = setup.load_model(self.weights, self.device)
+        studies.output_folder(self.output)
+        model = studies.load_model(self.weights, self.device)
         rows = study(self, model, songs[: self.reference_clips + self.clips])
         write_report(rows, self.output)
 
@@ -116,7 +116,7 @@ class Fidelity:
         requests = tqdm(self.reference, "reference", unit="clip", leave=False)
         return [self._embed(cached_clip(request).bass) for request in requests]
 
-    def score(self, clips: Iterable[np.ndarray], advance: setup.Advance) -> tuple[Interval, Interval, Interval]:
+    def score(self, clips: Iterable[np.ndarray], advance: studies.Advance) -> tuple[Interval, Interval, Interval]:
         """FAD, FAD-infinity, and the share of the clips `(2, samples)` that pass the gate."""
         reference = self._reference_embeddings
         embeddings, passed = [], []
@@ -150,10 +150,10 @@ def study(config: DDIMSteps, model: BassAccompaniment, requests: list[ClipReques
         f"{content_hash(*(r.key for r in evaluated))[:8]}",
         "interval": f"95 %, bootstrap over songs of both sets, {_REPLICATES} replicates",
     }
-    weights: dict[str, Any] = {"weights": setup.weights_hash(model)}
+    weights: dict[str, Any] = {"weights": studies.weights_hash(model)}
     length = requests[0].samples or CLIP_SAMPLES
 
-    def task(system: str, setting: dict, clips: Callable[[], Iterable[np.ndarray]]) -> setup.Task:
+    def task(system: str, setting: dict, clips: Callable[[], Iterable[np.ndarray]]) -> studies.Task:
         wanted = tuple(
             Measurement(
                 experiment=NAME,
@@ -166,30 +166,30 @@ def study(config: DDIMSteps, model: BassAccompaniment, requests: list[ClipReques
             )
             for metric in (FAD, LIMIT, GATE)
         )
-        return setup.Task(wanted, lambda advance: fidelity.score(clips(), advance))
+        return studies.Task(wanted, lambda advance: fidelity.score(clips(), advance))
 
     tasks = []
-    for name, anchor in anchors(setup.codec(model)).items():
+    for name, anchor in anchors(studies.codec(model)).items():
         setting = weights if name == CODEC else {}
         tasks.append(task(name, setting, partial(anchor_clips, anchor, evaluated, config.seed)))
     for steps in config.steps:
         tasks.append(task(SYSTEM, {"steps": steps, **weights}, partial(samples, config, model, steps, length)))
     store = RowStore(config.output / f"{NAME}.jsonl")
-    return setup.measure_missing(tasks, store, clips=len(evaluated), device=model.device.type, what=NAME)
+    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
 
 
 def anchor_clips(anchor: Anchor, requests: list[ClipRequest], seed: int) -> Iterator[np.ndarray]:
     """The anchor's bass for each clip."""
     partner = derangement(len(requests), generator=np.random.default_rng(seed))
     for index, request in enumerate(requests):
-        yield anchor(cached_clip(request), cached_clip(requests[partner[index]]), setup.clip_seed(seed, index))
+        yield anchor(cached_clip(request), cached_clip(requests[partner[index]]), studies.clip_seed(seed, index))
 
 
 def samples(config: DDIMSteps, model: BassAccompaniment, steps: int, length: int) -> Iterator[np.ndarray]:
     """Unconditional samples `(2, length)`; the noise of a clip is the same for all numbers of steps."""
-    for batch in setup.in_batches(config.clips, config.batch_size):
+    for batch in studies.in_batches(config.clips, config.batch_size):
         no_mix = torch.zeros(len(batch), model.unet.config.mix_dims, -(-length // R_TIME))
-        seeds = [setup.clip_seed(config.seed, index) for index in batch]
+        seeds = [studies.clip_seed(config.seed, index) for index in batch]
         latent = model.generate_latents(no_mix, seeds=seeds, sampling=Sampling(steps=steps, cfg=0.0))
         yield from model.decode(latent, length)
 
@@ -208,7 +208,7 @@ def write_report(rows: list[Row], folder: Path) -> None:
         y_label=f"FAD ({embedder}, lower is better)",
     )
     title = "FAD of unconditional samples against DDIM steps"
-    setup.report(rows, folder, NAME, title=title, settings=["steps"], notes=_NOTES)
+    studies.report(rows, folder, NAME, title=title, settings=["steps"], notes=_NOTES)
 
 
 def main() -> None:

@@ -22,11 +22,11 @@ from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.figure import curve_figure
 from bassbench.files import content_hash
 from bassbench.gate import gate
-from bassbench.harmony import chord_tone_share, voiced_share
+from bassbench.metrics.harmony import chord_tone_share, voiced_share
 from bassbench.pitch import PitchTrack, bass_pitch
 from bassbench.rows import Measurement, Row, RowStore
 from bassbench.song_bank import Chord
-from experiments import setup
+from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "listening"
@@ -80,8 +80,8 @@ class Listening:
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        setup.output_folder(self.output)
-        rows = study(self, setup.load_model(self.weights, self.device), requests)
+        studies.output_folder(self.output)
+        rows = study(self, studies.load_model(self.weights, self.device), requests)
         write_report(rows, self.output)
 
 
@@ -105,7 +105,7 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
         "without a pitch": "share 0",
         "interval": "95 %, bootstrap over songs",
     }
-    weights: dict[str, Any] = {"weights": setup.weights_hash(model)}
+    weights: dict[str, Any] = {"weights": studies.weights_hash(model)}
 
     def measurement(system: str, setting: dict, metric: str) -> Measurement:
         return Measurement(
@@ -119,37 +119,37 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
         )
 
     tasks = []
-    for name, anchor in anchors(setup.codec(model)).items():
+    for name, anchor in anchors(studies.codec(model)).items():
         setting = weights if name == CODEC else {}
         wanted = tuple(measurement(name, setting, metric) for metric in (SHARE, VOICED, GATE))
 
-        def of_anchor(advance: setup.Advance, anchor: Anchor = anchor) -> list[Interval]:
+        def of_anchor(advance: studies.Advance, anchor: Anchor = anchor) -> list[Interval]:
             heard = hear_anchor(anchor, requests, partner, config.seed, advance)
             return [*own_scores(heard, config.seed)]
 
-        tasks.append(setup.Task(wanted, of_anchor))
+        tasks.append(studies.Task(wanted, of_anchor))
     for weight in config.cfg:
         sampling = Sampling(steps=config.steps, cfg=weight, phi=config.phi)
         setting = {"cfg": weight, "phi": config.phi, "steps": config.steps, **weights}
         wanted = tuple(measurement(OWN, setting, metric) for metric in (SHARE, VOICED, GATE, GAIN))
 
-        def of_model(advance: setup.Advance, sampling: Sampling = sampling) -> list[Interval]:
+        def of_model(advance: studies.Advance, sampling: Sampling = sampling) -> list[Interval]:
             heard = hear_model(config, model, requests, sampling, advance)
             return [*own_scores(heard, config.seed), *swapped_scores(heard, partner, config.seed)]
 
-        tasks.append(setup.Task((*wanted, measurement(SWAPPED, setting, SHARE)), of_model))
+        tasks.append(studies.Task((*wanted, measurement(SWAPPED, setting, SHARE)), of_model))
     store = RowStore(config.output / f"{NAME}.jsonl")
-    return setup.measure_missing(tasks, store, clips=count, device=model.device.type, what=NAME)
+    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
 
 
 def hear_anchor(
-    anchor: Anchor, requests: list[ClipRequest], partner: np.ndarray, seed: int, advance: setup.Advance
+    anchor: Anchor, requests: list[ClipRequest], partner: np.ndarray, seed: int, advance: studies.Advance
 ) -> list[Heard]:
     """The anchor's bass for each clip, heard."""
     heard = []
     for index, request in enumerate(requests):
         clip = cached_clip(request)
-        audio = anchor(clip, cached_clip(requests[partner[index]]), setup.clip_seed(seed, index))
+        audio = anchor(clip, cached_clip(requests[partner[index]]), studies.clip_seed(seed, index))
         heard.append(Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed))
         advance()
     return heard
@@ -160,13 +160,13 @@ def hear_model(
     model: BassAccompaniment,
     requests: list[ClipRequest],
     sampling: Sampling,
-    advance: setup.Advance,
+    advance: studies.Advance,
 ) -> list[Heard]:
     """The bass generated for each clip's mix, heard."""
     heard = []
-    for batch in setup.in_batches(len(requests), config.batch_size):
+    for batch in studies.in_batches(len(requests), config.batch_size):
         clips = [cached_clip(requests[index]) for index in batch]
-        seeds = [setup.clip_seed(config.seed, index) for index in batch]
+        seeds = [studies.clip_seed(config.seed, index) for index in batch]
         basses = model.accompany(np.stack([clip.mix for clip in clips]), seeds=seeds, sampling=sampling)
         for clip, audio in zip(clips, basses, strict=True):
             heard.append(Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed))
@@ -215,7 +215,7 @@ def write_report(rows: list[Row], folder: Path) -> None:
         share=True,
     )
     title = "Chord-tone share of bass generated for test mixes"
-    setup.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES + _against_real(shares))
+    studies.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES + _against_real(shares))
 
 
 def _against_real(shares: Sequence[Row]) -> str:

@@ -29,8 +29,8 @@ from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
-from experiments import setup
 from experiments.match_proof import weights_hash
+from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "match_matrix"
@@ -87,10 +87,10 @@ class MatchMatrix:
         self.validate()
         requests = clip_requests("test", self.clips)
         matcher = Matcher.from_pretrained(self.matcher)
-        setup.output_folder(self.output)
-        rows, matrices = study(self, setup.load_model(self.weights, self.device), matcher, requests)
+        studies.output_folder(self.output)
+        rows, matrices = study(self, studies.load_model(self.weights, self.device), matcher, requests)
         title = "Which bass belongs to which mix?"
-        setup.report(rows, self.output, NAME, title=title, settings=("cfg",), notes=_NOTES)
+        studies.report(rows, self.output, NAME, title=title, settings=("cfg",), notes=_NOTES)
         matrix_figure(self.output / f"{NAME}.png", matrices)
 
 
@@ -106,7 +106,7 @@ def study(
         "interval": "95 %, bootstrap over mixes",
     }
     sampling = Sampling(steps=config.steps, cfg=config.cfg, phi=config.phi)
-    of_model = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, "weights": setup.weights_hash(model)}
+    of_model = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, "weights": studies.weights_hash(model)}
     tasks, files = [], {}
     for system in (REAL, GENERATED, SHUFFLED):
         setting: dict[str, Any] = of_model if system == GENERATED else {}
@@ -125,14 +125,14 @@ def study(
         # The matrix is kept beside the rows, under the key of its first row.
         files[system] = config.output / NAME / f"{wanted[0].key}.json"
 
-        def measure(advance: setup.Advance, system: str = system) -> Sequence[Interval]:
+        def measure(advance: studies.Advance, system: str = system) -> Sequence[Interval]:
             clips = [cached_clip(request) for request in requests]
             basses = [clip.bass for clip in clips]
             if system == GENERATED:
                 basses = []
-                for batch in setup.in_batches(count, config.batch_size):
+                for batch in studies.in_batches(count, config.batch_size):
                     mixes = np.stack([clips[index].mix for index in batch])
-                    seeds = [setup.clip_seed(config.seed, index) for index in batch]
+                    seeds = [studies.clip_seed(config.seed, index) for index in batch]
                     basses += list(model.accompany(mixes, seeds=seeds, sampling=sampling))
                     for _ in batch:
                         advance()
@@ -145,9 +145,9 @@ def study(
                 temporary.write_text(json.dumps(np.round(matrix, 5).tolist()))
             return matrix_scores(matrix, config.seed)
 
-        tasks.append(setup.Task(wanted, measure))
+        tasks.append(studies.Task(wanted, measure))
     store = RowStore(config.output / f"{NAME}.jsonl")
-    rows = setup.measure_missing(tasks, store, clips=count, device=model.device.type, what=NAME)
+    rows = studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
     return rows, {system: _read_matrix(path) for system, path in files.items()}
 
 

@@ -30,9 +30,9 @@ from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from contrastive.songs import tonic_of
 from contrastive.validation import ranks
-from experiments import setup
 from experiments.match_figure import proof_figure
 from experiments.match_listeners import CorrelationListener, Listener, MatcherListener
+from reference_model import studies
 
 NAME = "match_proof"
 AUC, PAIRED = "AUC", "own bass above"
@@ -85,10 +85,10 @@ class MatchProof:
         counts = {"test": self.test, "human": self.human}
         requests = {split: clip_requests(split, count) for split, count in counts.items() if count}
         matcher = Matcher.from_pretrained(self.weights)
-        setup.output_folder(self.output)
+        studies.output_folder(self.output)
         rows = study(self, matcher, requests)
         title = "Does the matcher know which bass fits?"
-        setup.report(rows, self.output, NAME, title=title, settings=("split", "against"), notes=_NOTES)
+        studies.report(rows, self.output, NAME, title=title, settings=("split", "against"), notes=_NOTES)
         proof_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric == AUC])
 
 
@@ -138,7 +138,7 @@ def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipReq
             for against, metric in columns(split, len(chosen))
         )
 
-        def measure(advance: setup.Advance, split: str = split, chosen: list[ClipRequest] = chosen) -> list[Interval]:
+        def measure(advance: studies.Advance, split: str = split, chosen: list[ClipRequest] = chosen) -> list[Interval]:
             heard, about = hear(chosen, listeners, config.processes, advance)
             return [
                 result
@@ -146,10 +146,9 @@ def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipReq
                 for result in results(split, listener, clips, about, config.seed)
             ]
 
-        tasks.append(setup.Task(wanted, measure))
+        tasks.append(studies.Task(wanted, measure))
     store = RowStore(config.output / f"{NAME}.jsonl")
-    count = max(len(chosen) for chosen in requests.values())
-    return setup.measure_missing(tasks, store, clips=count, device="cpu", what=NAME)
+    return studies.measure_missing(tasks, store, device="cpu", what=NAME)
 
 
 def columns(split: str, count: int) -> Iterator[tuple[str, str]]:
@@ -242,7 +241,7 @@ def like_hits(listener: Listener, clips: Sequence[Heard], about: Sequence[About]
 
 
 def hear(
-    requests: Sequence[ClipRequest], listeners: Sequence[Listener], processes: int, advance: setup.Advance
+    requests: Sequence[ClipRequest], listeners: Sequence[Listener], processes: int, advance: studies.Advance
 ) -> tuple[list[list[Heard]], list[About]]:
     """What every listener heard of every clip, by listener, and what is known of the clips."""
     work: Callable[[ClipRequest], tuple[list[Heard], About]] = functools.partial(hear_clip, tuple(listeners))

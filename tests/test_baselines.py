@@ -8,7 +8,7 @@ import pytest
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
 from bassbench.baselines import anchors, derangement, half_beat_late, noise, semitone_up
 from bassbench.bootstrap import mean_interval
-from bassbench.harmony import chord_tone_share
+from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
 from bassbench.protocols import Accompanist
 from bassbench.render import Clip, render_clip

@@ -18,10 +18,12 @@ from bassbench.embedding_cache import embed_cached
 from bassbench.files import cache_folder
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
-from experiments import ddim_steps, setup
+from experiments import ddim_steps
 from experiments.ddim_steps import FAD, GATE, LIMIT, SYSTEM, DDIMSteps
+from reference_model import studies
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
+from reference_model.latents import encoder_hash
 from reference_model.pipeline import BassAccompaniment
 from reference_model.unet import UNETS, UNet
 
@@ -32,6 +34,7 @@ SAMPLES = 64 * 4096
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
+    encoders = {}
     for which in ("mix", "bass"):
         coder = Autoencoder(AUTOENCODERS["tiny"][which])
         assert coder.linear is not None
@@ -40,9 +43,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coder.feature_mean.fill_(-7.0)
         coder.latent_std.fill_(10.0)
         coder.save_pretrained(folder / f"{which}_autoencoder.safetensors")
+        encoders[which] = encoder_hash(Autoencoder.from_pretrained(folder / f"{which}_autoencoder.safetensors"))
     unet = UNet(UNETS["tiny"])
     torch.nn.init.normal_(unet.output.weight, std=0.3)
-    unet.save_pretrained(folder / "unet.safetensors")
+    unet.save_pretrained(folder / "unet.safetensors", encoders=encoders)
     return folder
 
 
@@ -134,7 +138,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(
 
 
 def test_samples_are_paired_and_do_not_depend_on_the_batch(config: DDIMSteps) -> None:
-    model = setup.load_model(config.weights, "cpu")
+    model = studies.load_model(config.weights, "cpu")
     model = dataclasses.replace(model, bfloat16=False)
     one = list(ddim_steps.samples(dataclasses.replace(config, batch_size=1), model, 2, SAMPLES))
     many = list(ddim_steps.samples(dataclasses.replace(config, batch_size=4), model, 2, SAMPLES))
@@ -145,12 +149,12 @@ def test_samples_are_paired_and_do_not_depend_on_the_batch(config: DDIMSteps) ->
 
 
 def test_other_weights_are_another_measurement(config: DDIMSteps, weights: Path) -> None:
-    model = setup.load_model(str(weights), "cpu")
-    before = setup.weights_hash(model)
-    assert setup.weights_hash(setup.load_model(str(weights), "cpu")) == before
+    model = studies.load_model(str(weights), "cpu")
+    before = studies.weights_hash(model)
+    assert studies.weights_hash(studies.load_model(str(weights), "cpu")) == before
     with torch.no_grad():
         model.unet.output.weight += 1e-3
-    assert setup.weights_hash(model) != before
+    assert studies.weights_hash(model) != before
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_studies import save_tiny_weights
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
@@ -13,10 +14,7 @@ from bassbench.rows import RowStore
 from bassbench.song_bank import Chord, Song
 from experiments import listening
 from experiments.listening import GAIN, GATE, OWN, SHARE, SWAPPED, VOICED, Heard, Listening
-from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
 from reference_model.pipeline import BassAccompaniment
-from reference_model.unet import UNETS, UNet
 
 SAMPLES = 32 * 4096
 
@@ -25,9 +23,7 @@ SAMPLES = 32 * 4096
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    for which in ("mix", "bass"):
-        Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(folder / f"{which}_autoencoder.safetensors")
-    UNet(UNETS["tiny"]).save_pretrained(folder / "unet.safetensors")
+    save_tiny_weights(folder)
     return folder
 
 

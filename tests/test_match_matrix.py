@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_studies import save_tiny_weights
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
@@ -13,9 +14,6 @@ from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
 from experiments import match_matrix
 from experiments.match_matrix import MatchMatrix, matrix_scores, permutation_p, soft_assignment
-from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
-from reference_model.unet import UNETS, UNet
 
 SAMPLES = 60 * 4096
 
@@ -45,9 +43,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
 ) -> None:
     torch.manual_seed(0)
     weights, output = tmp_path / "weights", tmp_path / "out"
-    for which in ("mix", "bass"):
-        Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(weights / f"{which}_autoencoder.safetensors")
-    UNet(UNETS["tiny"]).save_pretrained(weights / "unet.safetensors")
+    save_tiny_weights(weights)
     Matcher(MATCHERS["tiny"]).save_pretrained(weights / "matcher.safetensors")
     requests = [ClipRequest(song, seed, SAMPLES) for seed in range(3)]
     monkeypatch.setattr(match_matrix, "clip_requests", lambda split, count: requests[:count])

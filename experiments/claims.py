@@ -1,0 +1,83 @@
+"""The paper's claims held against our rows: reproduced, partly, or not, with the interval that says so."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bassbench.rows import Row
+
+REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not reproduced"
+UNTESTED, NOT_MEASURED = "not measured by the paper", "no rows yet"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What our rows say of a claim: one of the words above, and the numbers."""
+
+    word: str
+    numbers: str = ""
+
+
+Judge = Callable[[Sequence[Row]], Verdict]
+
+
+def fewest_steps(rows: Sequence[Row]) -> Verdict:
+    """Claim: FAD against DDIM steps has its minimum at 64.
+
+    Reproduced if 64 steps have the lowest FAD; partly if their interval holds the lowest value.
+    """
+    found = {row.setting["steps"]: row for row in rows if row.metric == "FAD" and "steps" in row.setting}
+    if 64 not in found or len(found) < 2:
+        return Verdict(NOT_MEASURED)
+    best = min(found.values(), key=lambda row: row.value)
+    at_64 = found[64]
+    numbers = f"lowest FAD {_text(best)} at {best.setting['steps']} steps; {_text(at_64)} at 64"
+    if best is at_64:
+        return Verdict(REPRODUCED, numbers)
+    return Verdict(PARTLY if at_64.low <= best.value else NOT, numbers)
+
+
+def closer_to_the_style(rows: Sequence[Row]) -> Verdict:
+    """Claim: grounded over ungrounded distance to the style is 0.269 / 0.644 (cosine) and 0.407 / 0.836 (Euclidean).
+
+    At the paper's strength 1 and exponent 2. Reproduced if both of our ratios are at most the paper's; partly if both
+    intervals lie below 1.
+    """
+    paper = {"cosine ratio": 0.269 / 0.644, "Euclidean ratio": 0.407 / 0.836}
+    like_the_paper = [row for row in rows if (row.setting.get("strength"), row.setting.get("exponent")) == (1, 2)]
+    best = {row.metric: row for row in like_the_paper if row.metric in paper}
+    if len(best) < len(paper):
+        return Verdict(NOT_MEASURED)
+    numbers = "; ".join(f"{name} {_text(row)}, the paper's {paper[name]:.2f}" for name, row in best.items())
+    if all(row.value <= paper[name] for name, row in best.items()):
+        return Verdict(REPRODUCED, numbers)
+    return Verdict(PARTLY if all(row.high < 1 for row in best.values()) else NOT, numbers)
+
+
+def diagonal(rows: Sequence[Row]) -> Verdict:
+    """Claim: the match matrix of generated bass is dominated by its diagonal.
+
+    Reproduced if the interval of the diagonal's share lies above chance and the share above one half; partly if only
+    above chance.
+    """
+    found = [row for row in rows if row.metric == "diagonal share" and row.system == "reference model"]
+    if not found:
+        return Verdict(NOT_MEASURED)
+    row = max(found, key=lambda row: row.value)
+    numbers = f"diagonal share {_text(row)}, chance {1 / row.clips:.2f}"
+    if not row.low > 1 / row.clips:
+        return Verdict(NOT, numbers)
+    return Verdict(REPRODUCED if row.value > 0.5 else PARTLY, numbers)
+
+
+def not_in_the_paper(rows: Sequence[Row]) -> Verdict:
+    """A question that the paper does not ask."""
+    return Verdict(UNTESTED if rows else NOT_MEASURED)
+
+
+def on_its_page(rows: Sequence[Row]) -> Verdict:
+    """A study that says on its own page how the claim stands."""
+    return Verdict("see the study's page" if rows else NOT_MEASURED)
+
+
+def _text(row: Row) -> str:
+    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"

@@ -1,0 +1,58 @@
+"""The frame of a study's figure: one style, several panels, a file that appears whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bassbench.bad_input import BadInputError
+from bassbench.files import atomic_path
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.labelsize": 9,
+    "axes.titlesize": 10,
+    "axes.edgecolor": "0.3",
+    "axes.linewidth": 0.8,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+@contextmanager
+def panels(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
+    """An empty figure to draw on; it is written to `path` (png) at the end.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    with sns.axes_style("whitegrid", rc=_STYLE), matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=inches, dpi=200, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        try:
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, metadata={"Software": None})
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"{path}: cannot write the figure ({error})") from None
+
+
+def headline(axes: Axes, text: str) -> None:
+    """A panel's title, and no frame on the right and above."""
+    axes.set_title(text, loc="left", fontweight="bold")
+    sns.despine(ax=axes, left=False, bottom=False)
+
+
+def level_line(axes: Axes, value: float, name: str) -> None:
+    """A dashed horizontal line with its name just above its right end."""
+    axes.axhline(value, color="0.45", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": True}
+    axes.annotate(name, (0.995, value), (0, 2), ha="right", va="bottom", fontsize=7.5, color="0.35", **place)  # type: ignore[arg-type]

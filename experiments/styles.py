@@ -1,0 +1,119 @@
+"""The style clips of the grounding study: the real bass of another song for each mix, and what is compared with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bassbench.audio import fit_length, loudness, loudness_normalise
+from bassbench.baselines import derangement, noise
+from bassbench.datasets import cached_clip
+from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.files import content_hash
+from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
+from bassbench.render import BASS_PROGRAMS, Clip, bass_part, render_parts
+from experiments.playing import Heard, Judge, Player
+from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
+from reference_model import studies
+from reference_model.pipeline import BassAccompaniment, Sampling
+
+COSINE, EUCLIDEAN, OTHERS = "cosine distance", "Euclidean distance", "cosine to other styles"
+CODEC, REAL, NOISE = "style clip through the codec", "real bass of the mix", "noise"
+SAME, DIFFERENT = "real bass, style's program", "real bass, another program"
+ANCHORS = (CODEC, SAME, DIFFERENT, REAL, NOISE)
+
+Sounds = Iterator[tuple[np.ndarray, str | None]]
+"""The bass `(2, samples)` of each clip in order, and a hash of all that it depends on (None: hash the audio)."""
+
+
+@dataclass(frozen=True)
+class Styles:
+    """For each clip of the judge the style clip that goes with its mix."""
+
+    judge: Judge
+    timbre_examples: int
+
+    @cached_property
+    def pairing(self) -> np.ndarray:
+        """Which song's bass is the style of each, `(clips,)`."""
+        return derangement(len(self.judge.requests), generator=np.random.default_rng(self.judge.seed))
+
+    @cached_property
+    def embeddings(self) -> np.ndarray:
+        """Of the style clips, `(clips, dim)`."""
+        judge, count = self.judge, len(self.judge.requests)
+        real = [clip_embedding(judge.embedding(None, lambda i=i: self.style(i).bass)) for i in range(count)]  # type: ignore[misc]
+        return np.stack(real)
+
+    @cached_property
+    def classifier(self) -> TimbreClassifier:
+        """Of the eight programs, fitted when first needed."""
+        return fit_timbre(self.timbre_examples, device=self.judge.device, seed=self.judge.seed)
+
+    def style(self, index: int) -> Clip:
+        """The clip whose bass is the style of clip `index`."""
+        return cached_clip(self.judge.requests[self.pairing[index]])
+
+    def means(self, model: BassAccompaniment) -> Tensor:
+        """Means over time of the style clips' latents, `(clips, dims)`."""
+        count = len(self.judge.requests)
+        return torch.cat([model.style_mean(self.style(index).bass[None]).cpu() for index in range(count)])
+
+    def distances(self, heard: Sequence[Heard]) -> dict[str, list[float]]:
+        """Distances of each bass from its style clip, and the mean one from the style clips of the others."""
+        generated = np.stack([clip_embedding(one.embedding) for one in heard])
+        cosine = cosine_distances(self.embeddings, generated)
+        others = ~np.eye(len(heard), dtype=bool)
+        return {
+            COSINE: np.diag(cosine).tolist(),
+            EUCLIDEAN: np.diag(euclidean_distances(self.embeddings, generated)).tolist(),
+            OTHERS: np.mean(cosine, axis=0, where=others).tolist(),
+        }
+
+    def identified(self, index: int, audio: np.ndarray, key: str | None) -> float:
+        """Whether the classifier hears the style clip's program in the bass for clip `index`, 1 or 0."""
+        sound = audio if np.isfinite(audio).all() else np.zeros_like(audio)
+        device = self.judge.device
+        if key is None:
+            embedding = embed_cached(sound, EMBEDDER, device=device)
+        else:
+            embedding = embed_keyed(key, lambda: sound, EMBEDDER, device=device)
+        return float(self.classifier.identify(embedding) == self.style(index).bass_program)
+
+    def played(self, player: Player, sampling: Sampling) -> Sounds:
+        """What the model plays in the style of each clip; without grounding it is given no style."""
+        means = self.means(player.model) if sampling.grounding else None
+        style = "" if means is None else content_hash(means.numpy().tobytes())
+        for index, audio in enumerate(player.basses(sampling, means)):
+            yield audio, player.key(index, sampling, style)
+
+    def anchor(self, name: str, model: BassAccompaniment) -> Sounds:
+        """The anchor's bass for each clip."""
+        codec = studies.codec(model)
+        for index, request in enumerate(self.judge.requests):
+            clip, style = cached_clip(request), self.style(index)
+            if name == CODEC:
+                audio = codec(style.bass)
+            elif name == NOISE:
+                audio = noise(clip, style, studies.clip_seed(self.judge.seed, index))
+            elif name == REAL:
+                audio = clip.bass
+            else:
+                audio = replayed(clip, style.bass_program if name == SAME else other_program(style.bass_program, index))
+            yield fit_length(audio, clip.bass.shape[1]), None
+
+
+def replayed(clip: Clip, program: int) -> np.ndarray:
+    """The clip's own bass notes played by another program, as loud as its bass, `(2, samples)`."""
+    audio = render_parts([bass_part(program, clip.bass_notes)], clip.seconds)
+    level = loudness(clip.bass)
+    return loudness_normalise(audio, level) if np.isfinite(level) else audio
+
+
+def other_program(program: int, index: int) -> int:
+    """One of the seven other basses, in turn."""
+    others = [other for other in BASS_PROGRAMS if other != program]
+    return others[index % len(others)]

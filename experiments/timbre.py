@@ -1,0 +1,75 @@
+"""Which of the eight General-MIDI basses is playing?  A classifier fitted on real bass of other songs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bassbench.audio import SAMPLE_RATE
+from bassbench.embed import protocol
+from bassbench.embedding_cache import embed_keyed
+from bassbench.files import content_hash
+from bassbench.metrics.style import clip_embedding
+from bassbench.render import BASS_PROGRAMS, Part, arrange, default_soundfont, render_parts
+from bassbench.song_bank import Song, load_songs
+
+EMBEDDER = "log-mel"
+SECONDS = 12.0
+_VERSION = "1"  # raise it when the examples change
+
+
+@dataclass(frozen=True)
+class TimbreClassifier:
+    """Logistic regression over clip embeddings."""
+
+    pipeline: Pipeline
+
+    def identify(self, embedding: np.ndarray) -> int:
+        """The General-MIDI program that a clip's embeddings `(windows, dim)` sound like most."""
+        return int(self.pipeline.predict(clip_embedding(embedding)[None])[0])
+
+
+def timbre_protocol(examples: int) -> str:
+    """How the classifier was made, for the protocol of what it measures."""
+    how = protocol(EMBEDDER)
+    return f"logistic regression over {how['embedder']} {how['revision']}, {examples} real basses of {SECONDS:g} s"
+
+
+def fit_timbre(
+    examples: int, *, device: str = "cpu", seed: int = 0, advance: Callable[[], object] | None = None
+) -> TimbreClassifier:
+    """A classifier over `BASS_PROGRAMS`, fitted on as many `examples`: bass lines of songs, the programs in turn.
+
+    Three of four songs come from the training split, the others from validation; none is in the test split.
+
+    Raises:
+        BadInputError: too few songs.
+    """
+    train, validation = load_songs("train"), load_songs("validation")
+    generator = np.random.default_rng(seed)
+    pools = (train, train, train, validation)
+    embeddings, programs = [], []
+    for number in range(examples):
+        pool = pools[number // len(BASS_PROGRAMS) % len(pools)]
+        song, program = pool[int(generator.integers(len(pool)))], BASS_PROGRAMS[number % len(BASS_PROGRAMS)]
+        embeddings.append(clip_embedding(timbre_example(song, program, device=device)))
+        programs.append(program)
+        if advance is not None:
+            advance()
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    return TimbreClassifier(pipeline.fit(np.stack(embeddings), programs))
+
+
+def timbre_example(song: Song, program: int, *, device: str = "cpu", embedder: str = EMBEDDER) -> np.ndarray:
+    """Embeddings `(windows, dim)` of the start of a song's bass line played by a program; made once."""
+    key = content_hash(_VERSION, song.midi, str(program), str(SECONDS), default_soundfont().name)
+    return embed_keyed(key, lambda: played_bass(song, program), embedder, SAMPLE_RATE, device=device)
+
+
+def played_bass(song: Song, program: int) -> np.ndarray:
+    """The first `SECONDS` of a song in which the bass plays, by a program, `(2, samples)`."""
+    part: Part = arrange(song, 0, start=0.0, seconds=SECONDS).bass
+    return render_parts([replace(part, program=program)], SECONDS)

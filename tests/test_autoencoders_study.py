@@ -1,0 +1,70 @@
+"""The study of the autoencoders: true magnitudes against known answers, detuning, and a whole run on tiny weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_studies import save_tiny_weights
+
+from bassbench.bad_input import BadInputError
+from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.pitch import bass_pitch
+from bassbench.song_bank import Song
+from experiments import autoencoders
+from experiments.autoencoders import METRICS, Autoencoders, detuned
+from experiments.reconstructions import from_magnitudes, reconstructions
+from reference_model.autoencoder import Autoencoder
+from reference_model.codec_probes import log_spectral_distance
+from reference_model.config import AUTOENCODERS
+
+SAMPLES = 60 * 4096
+
+
+def test_griffin_lim_comes_nearer_to_the_magnitudes_than_random_phase(song: Song) -> None:
+    coder = Autoencoder(AUTOENCODERS["tiny"]["bass"])
+    bass = cached_clip(ClipRequest(song, 0, SAMPLES)).bass[:, : 8 * 4096 + 100]
+    random, refined = (from_magnitudes(coder, bass, iterations) for iterations in (0, 16))
+    assert random.shape == refined.shape == bass.shape
+    far, near = (log_spectral_distance(torch.from_numpy(bass), torch.from_numpy(x)) for x in (random, refined))
+    assert near < far
+    for way in reconstructions(coder, iterations=2).values():
+        assert way(bass).shape == bass.shape
+
+
+def test_a_detuned_bass_is_detuned(song: Song) -> None:
+    clip = cached_clip(ClipRequest(song, 0, SAMPLES))
+    straight, high = (bass_pitch(detuned(clip, cents=cents)) for cents in (0, 50))
+    both = straight.voiced & high.voiced
+    assert np.median(high.midi[both] - straight.midi[both]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_run_writes_everything_and_a_second_computes_nothing(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    weights, output = tmp_path / "weights", tmp_path / "out"
+    save_tiny_weights(weights)
+    requests = [ClipRequest(song, seed, SAMPLES) for seed in range(2)]
+    monkeypatch.setattr(autoencoders, "clip_requests", lambda split, count: requests[:count])
+    config = Autoencoders(
+        clips=2, cents=(0, 60), iterations=2, weights=str(weights), output=output, embedder="log-mel", device="cpu"
+    )
+    config.run()
+    table = (output / "autoencoders.md").read_text()
+    assert "true magnitudes, random phase" in table and "detuned bass" in table and "log-spectral distance is" in table
+    lines = (output / "autoencoders.jsonl").read_text().splitlines()
+    assert len(lines) % len(METRICS) == 0 and len(lines) >= 10 * len(METRICS)
+    assert (output / "autoencoders.png").stat().st_size > 10_000
+    assert "SI-SDR" in capsys.readouterr().out
+
+    written = {path: path.read_bytes() for path in output.iterdir()}
+    monkeypatch.setattr(autoencoders, "measure", None)
+    config.run()
+    assert {path: path.read_bytes() for path in output.iterdir()} == written
+
+
+@pytest.mark.parametrize("changes", [{"clips": 1}, {"cents": (0, 0)}, {"cents": (-1,)}, {"iterations": 0}])
+def test_impossible_settings_are_refused(changes: dict) -> None:
+    with pytest.raises(BadInputError):
+        Autoencoders(**changes).validate()

@@ -1,0 +1,133 @@
+"""The target table on tiny random weights, and its measures on basses that are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_studies import save_tiny_weights
+
+from bassbench.baselines import REAL
+from bassbench.bootstrap import statistic_interval
+from bassbench.datasets import ClipRequest
+from bassbench.pitch import bass_pitch
+from bassbench.render import BASS_PROGRAMS
+from bassbench.rows import RowStore
+from bassbench.song_bank import Chord, Song
+from reference_model import evaluate, evaluate_bass, linear_probe, targets
+from reference_model.evaluate import Evaluate
+from reference_model.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, codec_measures, notes_kept, played_by
+from reference_model.linear_probe import probe, probe_song
+
+SAMPLES = 36 * 4096
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    save_tiny_weights(folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::reference_model.pipeline.UnrecordedEncodersWarning")
+@pytest.mark.filterwarnings("ignore::bassbench.fad.FewWindowsWarning")
+def test_a_run_writes_every_number_and_a_second_computes_nothing(
+    weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first_seed = {"test": 0, "human": 20, "validation": 30, "train": 40, "unseen-font": 50}
+
+    def made(split: str, count: int) -> list[ClipRequest]:
+        seeds = range(first_seed[split], first_seed[split] + min(count, 16 if split == "test" else 4))
+        return [ClipRequest(song, seed, SAMPLES) for seed in seeds]
+
+    monkeypatch.setattr(evaluate, "requests_of", made)
+    monkeypatch.setattr(evaluate, "_REPLICATES", 2)
+    monkeypatch.setattr(evaluate_bass, "_RESAMPLES", 20)
+    monkeypatch.setattr(linear_probe, "_RESAMPLES", 20)
+    config = Evaluate(clips=8, steps=1, weights=str(weights), device="cpu", output=tmp_path)
+    config.run()
+    rows = RowStore(tmp_path / "targets.jsonl").rows()
+    by_cell = {(row.setting["split"], row.system, row.metric): row.value for row in rows}
+    assert len(by_cell) == len(rows)
+    # The made songs' bass plays roots only.
+    assert by_cell["test", REAL, evaluate_bass.CHORD] > 0.9
+    assert by_cell["test", REAL, evaluate_bass.COLLAPSED] == 0
+    shown = {(target.metric, split) for target in targets.TARGETS for split in target.splits}
+    text = (tmp_path / "targets.md").read_text()
+    assert all(metric in text for metric, _ in shown)
+    assert "NO" in text  # random weights meet no target of sound
+
+    monkeypatch.setattr(evaluate, "cached_clip", None)  # a second run reads no clip
+    before = text, (tmp_path / "targets.jsonl").read_bytes()
+    capsys.readouterr()
+    config.run()
+    assert before == ((tmp_path / "targets.md").read_text(), (tmp_path / "targets.jsonl").read_bytes())
+    assert "Targets of the reference model" in capsys.readouterr().out
+
+
+def test_the_codecs_measures_tell_the_same_bass_from_a_changed_one(song: Song) -> None:
+    clip = ClipRequest(song, 0, SAMPLES).render()
+    same = codec_measures(clip, clip.bass)
+    assert same[NOTES] == 1
+    assert same[LEVEL] == same[LSD] == same[STFT] == same[MEL] == 0
+    quieter = codec_measures(clip, clip.bass / 2)
+    assert quieter[LEVEL] == pytest.approx(6.02, abs=0.01)
+    assert quieter[SDR] > 100  # scale does not count
+    noisy = clip.bass + 0.1 * clip.bass.std() * np.random.default_rng(0).standard_normal(clip.bass.shape)
+    assert codec_measures(clip, noisy.astype(np.float32))[SDR] == pytest.approx(20, abs=0.5)
+
+
+def test_a_bass_a_semitone_up_keeps_no_note(song: Song) -> None:
+    clip = ClipRequest(song, 0, SAMPLES).render()
+    track = bass_pitch(clip.bass)
+    moved = type(track)(track.times, track.f0 * 2 ** (0.6 / 12), track.voiced, track.level)
+    near = type(track)(track.times, track.f0 * 2 ** (0.4 / 12), track.voiced, track.level)
+    assert notes_kept(track, moved, clip.bass_notes) == 0
+    assert notes_kept(track, near, clip.bass_notes) == 1
+
+
+def test_the_classifier_knows_the_programs_it_hears_again(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [ClipRequest(song, seed, SAMPLES) for seed in range(3)]
+    classifier = evaluate_bass.program_classifier(requests[:2], lambda: None)
+    heard = [evaluate_bass.timbre_features(played_by(program, requests[2].render())) for program in BASS_PROGRAMS]
+    assert np.mean(classifier.predict(heard) == BASS_PROGRAMS) >= 0.75
+
+
+def test_the_probe_reads_what_is_in_the_latents_and_nothing_else() -> None:
+    generator = np.random.default_rng(0)
+
+    def songs(count: int, *, informed: bool) -> list:
+        found = []
+        for _ in range(count):
+            roots = generator.integers(12, size=8)
+            chords = [
+                Chord(i, i + 1, "", int(root), (int(root), (int(root) + 4) % 12, (int(root) + 7) % 12))
+                for i, root in enumerate(roots)
+            ]
+            latent = generator.standard_normal((12, 86)).astype(np.float32)
+            if informed:
+                times = (np.arange(86) + 0.5) * 4096 / 44100
+                latent[roots[np.minimum(times.astype(int), 7)], np.arange(86)] += 6
+            found.append(probe_song(latent, chords))
+        return found
+
+    informed = probe(songs(24, informed=True), songs(8, informed=True), generator=np.random.default_rng(0))
+    assert informed["root"].value > 0.9
+    assert informed["chroma"].value > 0.97
+    assert informed["root"].low <= informed["root"].value <= informed["root"].high
+    blind = probe(songs(24, informed=False), songs(8, informed=False), generator=np.random.default_rng(0))
+    assert blind["root"].value < 0.2
+    assert blind["chroma"].value < 0.6
+
+
+def test_the_interval_of_a_ratio_holds_it_and_narrows_with_songs() -> None:
+    generator = np.random.default_rng(0)
+    over, under = generator.normal(2, 0.5, 400), generator.normal(4, 0.5, 400)
+
+    def ratio(drawn: np.ndarray) -> float:
+        return float(over[drawn].mean() / under[drawn].mean())
+
+    few, many = (statistic_interval(ratio, count, generator=generator, resamples=200) for count in (20, 400))
+    assert many.low < 0.5 < many.high
+    assert many.high - many.low < few.high - few.low
