@@ -16,6 +16,7 @@ from bassbench.rows import Measurement, Row, measured
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+_PATIENCE = 120_000  # milliseconds, on a busy machine
 NASTY = '"<script>alert(1)</script>'
 
 
@@ -52,7 +53,7 @@ def browser() -> Iterator["sync_api.Browser"]:
         # Chromium's sandbox does not run as root, as in a container.
         arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         arguments.append("--autoplay-policy=no-user-gesture-required")
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=arguments, timeout=_PATIENCE)
         yield opened
         opened.close()
 
@@ -63,6 +64,7 @@ def test_players_load_and_nothing_is_fetched(
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
+    page.set_default_timeout(_PATIENCE)
     said: list[str] = []
     fetched: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -85,6 +87,7 @@ def test_players_load_and_nothing_is_fetched(
 
 def test_one_player_sounds_at_a_time_and_the_next_goes_on_in_place(browser: "sync_api.Browser", report: Path) -> None:
     page = browser.new_page()
+    page.set_default_timeout(_PATIENCE)
     page.goto(report.as_uri())
     first, second, elsewhere = (f"document.querySelectorAll('audio')[{i}]" for i in (1, 3, 5))
     page.wait_for_function(f"{first}.readyState >= 3 && {second}.readyState >= 3 && {elsewhere}.readyState >= 3")

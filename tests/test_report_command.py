@@ -42,7 +42,8 @@ def data(monkeypatch: pytest.MonkeyPatch) -> ClipSet:
 
 def make_run(folder: Path, data: ClipSet, system: str = "model", outputs: str = "") -> Path:
     config = RunConfig(
-        system=system, spec="x:Y", setting={}, data="made", data_name="made", seconds=None, clips=NAMES, reference=(), style="none",
+        system=system, spec="x:Y", setting={}, data="made", data_name="made", seconds=None, clips=NAMES, style="none",
+        reference=(),
         data_hash=content_hash(*(clip.key for clip in data.clips))[:8], seed=0, embedder="musicnn", metrics=("FAD",),
         outputs=outputs,
     )  # fmt: skip
