@@ -75,6 +75,10 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
             index, field = name[len(prefix) + 1 :].split(".", 1)
             state.setdefault(int(index), {})[field] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, moments in optimizer.state.items():
+        for name, moment in moments.items():
+            if moment.shape == parameter.shape:  # the fused step needs the parameter's memory layout
+                moments[name] = torch.empty_like(parameter).copy_(moment)
 
 
 def warmed_cosine(step: int, *, steps: int, warmup: int) -> float:

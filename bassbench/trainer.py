@@ -4,10 +4,9 @@ The randomness of a step is a function of (seed, step, example), never of who co
 that adds up smaller batches see the same batch and give the same losses.
 """
 
-import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,31 +77,43 @@ def stop_unless_finite(
     )
 
 
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float, *, step: int) -> None:
+    """average <- d average + (1 - d) weights, d growing to `decay` over the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
 class Throughput:
-    """Clips per second and achieved GFLOP/s since the last row of the log.
+    """Clips per second and achieved GFLOP/s of the steps since the last row of the log, of all processes together.
 
     `micro_step` computes one micro-batch forward and backward, once and to no effect, to count its operations; `parts`
-    of them make a step.
+    of them make a step. Validation, figures and checkpoints lie between the steps and do not count.
     """
 
     def __init__(self, clips_per_step: int, micro_step: Callable[[], object], parts: int) -> None:
         with FlopCounterMode(display=False) as counter:
             micro_step()
         self.clips_per_step, self.flops_per_step = clips_per_step, counter.get_total_flops() * parts
-        self._steps, self._since = 0, time.perf_counter()
+        self._steps, self._seconds, self._started = 0, 0.0, time.perf_counter()
 
-    def step(self) -> None:
-        """One step is done."""
+    def start(self) -> None:
+        """A step begins."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """The step is done."""
         self._steps += 1
+        self._seconds += time.perf_counter() - self._started
 
     def row(self) -> dict[str, float]:
-        """Both rates, and the clock starts anew."""
-        seconds = max(time.perf_counter() - self._since, 1e-9)
+        """Both rates, and counting starts anew."""
+        seconds = max(self._seconds, 1e-9)
         rates = {
             "clips_per_second": round(self._steps * self.clips_per_step / seconds, 3),
             "gflops": round(self._steps * self.flops_per_step / seconds / 1e9, 2),
         }
-        self._steps, self._since = 0, time.perf_counter()
+        self._steps, self._seconds = 0, 0.0
         return rates
 
 
@@ -110,8 +121,8 @@ MEASURED = ("time", "clips_per_second", "gflops", "seconds_per_step")
 """Fields of a log that differ between two runs of the same numbers."""
 
 
-def describe(config: Any, networks: dict[str, nn.Module]) -> str:
+def describe(config: Mapping[str, Any], networks: dict[str, nn.Module]) -> str:
     """What `--dry-run` prints: the resolved configuration and the number of parameters, as JSON."""
-    values = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    values = json.loads(json.dumps(config, default=str))
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     return json.dumps({"config": values, "parameters": counts}, indent=1)

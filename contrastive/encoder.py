@@ -132,7 +132,12 @@ class Matcher(nn.Module):
 
     def forward(self, mix: Tensor, bass: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings of mixes and basses (as the towers take them), and the factor 1 / temperature, at most 100."""
-        return self.mix_tower(mix), self.bass_tower(bass), self.log_scale.exp().clamp(max=100.0)
+        return self.mix_tower(mix), self.bass_tower(bass), self.scale
+
+    @property
+    def scale(self) -> Tensor:
+        """1 / temperature, at most 100."""
+        return self.log_scale.exp().clamp(max=100.0)
 
     def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
         """Write the weights in `dtype`, whole or not at all, with the configuration in the header.

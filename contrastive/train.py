@@ -5,6 +5,7 @@ pairs of a batch are divided among the processes, and each pair has those of all
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from tqdm import tqdm
 
@@ -30,10 +31,11 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
-from bassbench.trainer import describe, make_accelerator, micro_batches, stop_unless_finite
+from bassbench.trainer import Throughput, describe, make_accelerator, micro_batches, stop_unless_finite
 from contrastive.augment import Augmentation, augmented
 from contrastive.config import MATCHERS, MIN_SECONDS
 from contrastive.encoder import PITCH_CLASSES, Matcher, similarity
+from contrastive.gradient_cache import backward
 from contrastive.loss import alike, info_nce
 from contrastive.sampling import draw_batch
 from contrastive.self_negatives import shifted_alike, shifted_similarity, transposed_similarity
@@ -62,6 +64,8 @@ class TrainingConfig:
     steps: int | None = None
     batch_size: int | None = None
     """Pairs of all processes together; each brings its bass and one from elsewhere in its song."""
+    accumulate: int = 1
+    """Parts of a batch that are embedded one after the other, to fit memory; the negatives stay those of all."""
     learning_rate: float | None = None
     seconds: float = 8.0
     """Length of a training crop."""
@@ -93,7 +97,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "paper": {"steps": 100_000, "batch_size": 256, "learning_rate": 3e-4},
 }
 _FREE_TO_CHANGE = (
-    *("run", "device", "threads", "processes", "precision", "tensorboard", "dry_run"),
+    *("run", "device", "threads", "processes", "precision", "accumulate", "tensorboard", "dry_run"),
     *("log_every", "validate_every", "checkpoint_every"),
 )
 
@@ -123,10 +127,6 @@ class State:
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
             restore_optimizer(self.optimizer, tensors, "optimizer")
-            for parameter, moments in self.optimizer.state.items():
-                for name, moment in moments.items():
-                    if moment.shape == parameter.shape:  # the fused step needs the parameter's memory layout
-                        moments[name] = torch.empty_like(parameter).copy_(moment)
             self.step = metadata["step"]
 
 
@@ -146,8 +146,8 @@ def train(
     assert config.steps and config.batch_size and config.learning_rate
     if accelerator is None:
         accelerator = make_accelerator(config.precision, config.device)
-    run, device = RunFolder(config.run, config.tensorboard), accelerator.device
-    (own,) = micro_batches(config.batch_size, accelerator)
+    run, device = RunFolder(config.run, config.tensorboard and accelerator.is_main_process), accelerator.device
+    parts = micro_batches(config.batch_size, accelerator, config.accumulate)
     sizes = MATCHERS[config.preset]
     frames = round(config.seconds * sizes.features.frames_per_second)
     songs = [song for song in songs if song.frames > frames + 1 and song.bass.any() and song.mix.any()]
@@ -165,9 +165,14 @@ def train(
     if accelerator.is_main_process:
         run.forget_after(state.step)
 
+    if state.step < config.steps:
+        trial = functools.partial(_trial, matcher, frames, len(parts[0]), accelerator)
+        throughput = Throughput(config.batch_size, trial, len(parts) * accelerator.num_processes)
+        optimizer.zero_grad()
     seen: list[dict[str, float]] = []
     bar = tqdm(total=config.steps, initial=state.step, desc="matcher", disable=not accelerator.is_main_process)
     while state.step < config.steps:
+        throughput.start()
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
         generator = step_generator(config.seed, state.step)
@@ -176,36 +181,30 @@ def train(
         same = alike(bass, len(mix), threshold=config.alike)
         same_later = shifted_alike(bass[: len(mix)], threshold=config.alike)
         mix, bass = augmented(mix, bass, generator, config.augmentation)
-        torch.manual_seed(int(step_generator(config.seed, state.step, 1 + own.start).integers(2**62)))  # dropout
+        kinds = bass.unflatten(0, (-1, len(mix)))
 
         matcher.train()
-        with accelerator.autocast():
-            mix, bass, scale = model(mix[own], bass.unflatten(0, (-1, len(mix)))[:, own].flatten(0, 1))
-        mix, bass = gathered(mix, bass, accelerator)
-        true = bass[: len(mix)]
-        losses = info_nce(
-            similarity(mix, bass),
-            scale,
-            alike=same,
-            hard=torch.cat([transposed_similarity(mix, true), shifted_similarity(mix, true)], dim=1),
-            hard_alike=torch.cat([same_later.new_zeros(len(mix), PITCH_CLASSES - 1), same_later], dim=1),
-        )
-        loss = sum((LOSS_WEIGHTS[name] * value for name, value in losses.items()), torch.zeros((), device=device))
-        accelerator.backward(loss)
+        embedded = functools.partial(_embedded, model, mix, kinds, config.seed, state.step, accelerator)
+        losses_of = functools.partial(batch_losses, alike=same, hard_alike=same_later, accelerator=accelerator)
+        losses = backward(embedded, parts, losses_of, model=model, accelerator=accelerator)
         norm = float(accelerator.clip_grad_norm_(matcher.parameters(), config.clip))
-        stop_unless_finite(run, accelerator, step=state.step, loss=loss.item(), norm=norm, clips=batch.names)
+        own = [batch.names[index] for part in parts for index in part]
+        stop_unless_finite(run, accelerator, step=state.step, loss=losses["loss"], norm=norm, clips=own)
+        scale = float(matcher.scale.detach())
         prepared.step()
         prepared.zero_grad()
         state.step += 1
 
+        throughput.stop()
         bar.update()
         if accelerator.is_main_process:
-            seen.append({"loss": loss.item(), **{name: value.item() for name, value in losses.items()}})
+            seen.append(losses)
             last = state.step == config.steps
             if state.step % config.log_every == 0 or last:
                 means = {name: float(np.mean([row[name] for row in seen])) for name in seen[0]}
                 rate = optimizer.param_groups[0]["lr"]
-                run.log(step=state.step, **means, scale=scale.item(), gradient_norm=norm, learning_rate=rate)
+                row = {**means, "scale": scale, "gradient_norm": norm, "learning_rate": rate}
+                run.log(step=state.step, **row, **throughput.row())
                 bar.set_postfix(loss=f"{means['loss']:.3f}")
                 seen.clear()
             if state.step % config.validate_every == 0 or last:
@@ -219,21 +218,56 @@ def train(
     return matcher.eval()
 
 
-def gathered(mix: Tensor, bass: Tensor, accelerator: Accelerator) -> tuple[Tensor, Tensor]:
+def _embedded(
+    model: nn.Module, mix: Tensor, kinds: Tensor, seed: int, step: int, accelerator: Accelerator, part: range
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings of some pairs of a batch: mixes `(pairs, ...)`, basses `(kinds, pairs, ...)`, and 1 / temperature."""
+    torch.manual_seed(int(step_generator(seed, step, 1 + part.start).integers(2**62)))  # dropout
+    with accelerator.autocast():
+        mixes, basses, scale = model(mix[part], kinds[:, part].flatten(0, 1))
+    return mixes, basses.unflatten(0, (len(kinds), len(part))), scale
+
+
+def batch_losses(
+    mix: Tensor, kinds: Tensor, scale: Tensor, *, alike: Tensor, hard_alike: Tensor, accelerator: Accelerator
+) -> dict[str, Tensor]:
+    """Losses of a whole batch by name, and "loss", their weighted sum, from this process's embeddings."""
+    mix, bass = gathered(mix, kinds, accelerator)
+    true = bass[: len(mix)]
+    losses = info_nce(
+        similarity(mix, bass),
+        scale,
+        alike=alike,
+        hard=torch.cat([transposed_similarity(mix, true), shifted_similarity(mix, true)], dim=1),
+        hard_alike=torch.cat([hard_alike.new_zeros(len(mix), PITCH_CLASSES - 1), hard_alike], dim=1),
+    )
+    return {"loss": torch.stack([LOSS_WEIGHTS[name] * value for name, value in losses.items()]).sum(), **losses}
+
+
+def gathered(mix: Tensor, kinds: Tensor, accelerator: Accelerator) -> tuple[Tensor, Tensor]:
     """Embeddings of all processes in the order of the batch, with gradients: mixes, and basses kind by kind."""
     if accelerator.num_processes == 1:
-        return mix, bass
-    kinds = bass.unflatten(0, (-1, len(mix)))
+        return mix, kinds.flatten(0, 1)
     mixes = all_gather(mix.contiguous())
     basses = all_gather(kinds.contiguous())
     return torch.cat(mixes), torch.cat(basses, dim=1).flatten(0, 1)
+
+
+def _trial(matcher: Matcher, frames: int, pairs: int, accelerator: Accelerator) -> None:
+    """The passes of one part of a batch, each pair with two basses, to count their operations."""
+    sizes = matcher.config.features
+    views = torch.zeros(3 * pairs, sizes.view + sizes.upper_bands, frames, device=accelerator.device)
+    with accelerator.autocast():
+        mix, bass, scale = matcher(views[:pairs], views[pairs:])
+    (scale * (mix.square().sum() + bass.square().sum())).backward()
 
 
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
     config = dataclasses.replace(config, **missing)
-    for name in ("steps", "batch_size", "variants", "processes", "log_every", "validate_every", "checkpoint_every"):
+    names = ("steps", "batch_size", "accumulate", "variants", "processes")
+    for name in (*names, "log_every", "validate_every", "checkpoint_every"):
         if getattr(config, name) < 1:
             raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
     if config.seconds < MIN_SECONDS:
@@ -251,12 +285,13 @@ def main() -> None:
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
             with torch.device("meta"):
-                print(describe(config, {"matcher": Matcher(MATCHERS[config.preset])}))
+                print(describe(dataclasses.asdict(config), {"matcher": Matcher(MATCHERS[config.preset])}))
             return
-        RunFolder(config.run, config.tensorboard)  # refused now, not after the songs are rendered
+        RunFolder(config.run)  # refused now, not after the songs are rendered
         if config.threads:
             torch.set_num_threads(config.threads)
         accelerator = make_accelerator(config.precision, config.device)
+        RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         sizes = MATCHERS[config.preset].features
         with accelerator.main_process_first():
             songs, validation = (

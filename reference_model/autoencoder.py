@@ -18,7 +18,7 @@ from bassbench.pretrained import load_pretrained
 from bassbench.runs import save_tensors
 from reference_model.blocks import Decoder, Encoder
 from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
-from reference_model.linear_path import LinearPath
+from reference_model.linear_path import LinearPath, stacked, unstacked
 from reference_model.phase import neutral_advance, noise_phase, unit
 from reference_model.phase_integration import integrate, steps_from_magnitude
 from reference_model.stft import istft, magnitude, stft
@@ -74,7 +74,9 @@ class Autoencoder(nn.Module):
         """What the decoder network gives for each bin: log magnitudes of mid and side, phasors of two numbers."""
         self.linear = LinearPath(config) if config.linear_path else None
         self.encoder = Encoder(features, config.encoder, config.dims) if config.encoder else None
-        self.decoder = Decoder(config.dims, config.decoder, features // 2 * self.planes, zero_output=config.linear_path)
+        # Phases that are zero have no gradient, unless they are steps of the phase: only magnitudes start at zero then.
+        zeros = features // 2 * (self.planes if config.integrate_phase else 2) if config.linear_path else 0
+        self.decoder = Decoder(config.dims, config.decoder, features // 2 * self.planes, zeros=zeros)
         if self.encoder is not None and config.linear_path:
             output = self.encoder.layers[-1]
             assert isinstance(output, nn.Conv2d) and output.bias is not None
@@ -98,28 +100,19 @@ class Autoencoder(nn.Module):
         mid_side = torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
         return stft(mid_side, self.config.window, self.config.hop)
 
-    def features(self, log_magnitude: Tensor) -> Tensor:
+    def features(self, log_magnitude: Tensor, stack: int) -> Tensor:
         """Centred, weighted, stacked: `(batch, frames / stack, 2 * stack * network_bins)`."""
         bins = self.config.network_bins
         centred = (log_magnitude - self.feature_mean[:, None])[..., :bins] * self.feature_weight[:, None]
-        return self.stacked(centred)
-
-    def stacked(self, planes: Tensor) -> Tensor:
-        """`(batch, planes, frames, bins)` to `(batch, frames / stack, planes * stack * bins)`."""
-        return planes.unflatten(2, (-1, self.config.stack)).transpose(1, 2).flatten(2)
-
-    def unstacked(self, stacked: Tensor, planes: int) -> Tensor:
-        """Inverse of `stacked`."""
-        return stacked.unflatten(2, (planes, self.config.stack, -1)).transpose(1, 2).flatten(2, 3)
+        return stacked(centred, stack)
 
     def latent(self, log_magnitude: Tensor) -> Tensor:
         """`(batch, 2, frames, bins)` to `(batch, latent frames, dims)`, not standardised."""
-        features = self.features(log_magnitude)
         paths = []
         if self.linear is not None:
-            paths.append(self.linear.encode(features))
+            paths.append(self.linear.encode(self.features(log_magnitude, self.config.frames_per_latent)))
         if self.encoder is not None:
-            paths.append(self._run(self.encoder, features))
+            paths.append(self._run(self.encoder, self.features(log_magnitude, self.config.stack)))
         return torch.stack(paths).sum(0)
 
     def encode(self, audio: Tensor, *, chunk: int = CHUNK) -> Tensor:
@@ -159,7 +152,7 @@ class Autoencoder(nn.Module):
 
     def decoded(self, latent: Tensor) -> Spectrum:
         """Spectrum below `top_hz` of latents `(batch, latent frames, dims)`, not standardised."""
-        planes = self.unstacked(self._run(self.decoder, latent), self.planes)
+        planes = unstacked(self._run(self.decoder, latent), self.planes, self.config.stack)
         residual, cosine, sine = planes.split((2, self.phasors, self.phasors), dim=1)
         log_magnitude = residual + self._linear_log_magnitude(latent, slice(None, self.config.network_bins))
         return Spectrum(log_magnitude, *unit(cosine, sine))
@@ -214,7 +207,7 @@ class Autoencoder(nn.Module):
         if self.linear is None:
             frames = latent.shape[1] * self.config.frames_per_latent
             return mean.expand(latent.shape[0], -1, frames, -1)
-        return mean + self.unstacked(self.linear.decode(latent, bins), 2)
+        return mean + unstacked(self.linear.decode(latent, bins), 2, self.config.frames_per_latent)
 
     def magnitude(self, log_magnitude: Tensor) -> Tensor:
         """Inverse of the logarithm of `log_magnitude`, never negative."""

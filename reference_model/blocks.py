@@ -104,7 +104,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """`(batch, latent frames, dims)` to `(batch, frames, features)`, coarsest stage first."""
 
-    def __init__(self, dims: int, stages: tuple[Stage, ...], features: int, *, zero_output: bool) -> None:
+    def __init__(self, dims: int, stages: tuple[Stage, ...], features: int, *, zeros: int) -> None:
+        """The first `zeros` of the output features are zero before training."""
         super().__init__()
         width = stages[-1].width
         layers: list[nn.Module] = [convolution(dims, width)]
@@ -123,10 +124,9 @@ class Decoder(nn.Module):
             width = finer
         # Latent frames on either side that an output frame can depend on (an upper bound: finer stages reach less).
         output = convolution(width, features, 1)
-        if zero_output:
-            nn.init.zeros_(output.weight)
-            assert output.bias is not None
-            nn.init.zeros_(output.bias)
+        assert output.bias is not None
+        nn.init.zeros_(output.weight[:zeros])
+        nn.init.zeros_(output.bias[:zeros])
         self.layers = nn.Sequential(*layers, FrameNorm(width), nn.SiLU(), output)
 
     def forward(self, latent: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ class AutoencoderConfig:
     """Everything that determines an autoencoder's tensors; it travels in the header of its weights.
 
     `stack` STFT frames go into one frame of the first stage as channels; `hop` times `stack` times all strides is
-    `R_TIME`.  With `linear_path` the latent starts from a PCA of the stacked, frequency-weighted log magnitudes and
-    the decoder from its least-squares inverse; the networks add to it.
+    `R_TIME`.  With `linear_path` the latent starts from a PCA of the frequency-weighted log magnitudes of all STFT
+    frames in a latent frame, and the decoder from its least-squares inverse; the networks add to it.
     """
 
     which: str
@@ -58,8 +58,6 @@ class AutoencoderConfig:
             raise ValueError(f"window must be a multiple of hop, dims positive and the decoder not empty in {self}")
         if not self.linear_path and not self.encoder:
             raise ValueError("an autoencoder needs a linear path or an encoder network")
-        if self.linear_path and self.hop * self.stack != R_TIME:
-            raise ValueError("the linear path needs all STFT frames of a latent frame stacked")
 
     @property
     def bins(self) -> int:

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from reference_model.autoencoder import Autoencoder
 
 
+def stacked(planes: Tensor, stack: int) -> Tensor:
+    """`(batch, planes, frames, bins)` to `(batch, frames / stack, planes * stack * bins)`."""
+    return planes.unflatten(2, (-1, stack)).transpose(1, 2).flatten(2)
+
+
+def unstacked(features: Tensor, planes: int, stack: int) -> Tensor:
+    """Inverse of `stacked`."""
+    return features.unflatten(2, (planes, stack, -1)).transpose(1, 2).flatten(2, 3)
+
+
 class LinearPath(nn.Module):
     """Fixed matrices between stacked features and latents of unit deviation."""
 
@@ -27,17 +37,17 @@ class LinearPath(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        self.frames = frames = 2 * config.stack
+        self.frames = frames = 2 * config.frames_per_latent
         self.register_buffer("components", torch.zeros(config.dims, frames * config.network_bins))
         self.register_buffer("score_std", torch.ones(config.dims))
         self.register_buffer("readout", torch.zeros(config.dims, frames * config.bins))
 
-    def encode(self, stacked: Tensor) -> Tensor:
-        """`(..., 2 * stack * network_bins)` centred, weighted features to `(..., dims)` scores of deviation 1."""
-        return stacked.float() @ self.components.T / self.score_std
+    def encode(self, features: Tensor) -> Tensor:
+        """Features of all STFT frames of a latent frame, centred and weighted, to `(..., dims)` of deviation 1."""
+        return features.float() @ self.components.T / self.score_std
 
     def decode(self, scores: Tensor, bins: slice = slice(None)) -> Tensor:
-        """`(..., dims)` to `(..., 2 * stack * bins)` deviations from the mean log magnitude, of the bins asked for."""
+        """`(..., dims)` to `(..., frames * bins)` deviations from the mean log magnitude, of the bins asked for."""
         readout = self.readout.unflatten(1, (self.frames, -1))[..., bins].flatten(1)
         return scores.float() @ readout
 
@@ -94,7 +104,8 @@ def fit_linear_path(model: "Autoencoder", audio: Callable[[], Iterator[Tensor]])
             total += log_magnitude.sum((0, 2))
             count += log_magnitude.shape[0] * log_magnitude.shape[2]
         model.feature_mean.copy_(total / max(count, 1))
-        features = (model.features(model.log_magnitude(batch)).flatten(0, 1) for batch in audio())
+        stack = model.config.frames_per_latent
+        features = (model.features(model.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
         components, deviations = principal_components(features, model.config.dims)
         linear.components.copy_(components)
         linear.score_std.copy_(deviations)
@@ -106,6 +117,6 @@ def _scores_and_targets(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     for batch in batches:
         log_magnitude = model.log_magnitude(batch)
-        scores = linear.encode(model.features(log_magnitude))
-        targets = model.stacked(log_magnitude - model.feature_mean[:, None])
+        scores = linear.encode(model.features(log_magnitude, model.config.frames_per_latent))
+        targets = stacked(log_magnitude - model.feature_mean[:, None], model.config.frames_per_latent)
         yield scores.flatten(0, 1), targets.flatten(0, 1)

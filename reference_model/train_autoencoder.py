@@ -1,12 +1,12 @@
 """Train one autoencoder: `python -m reference_model.train_autoencoder --which bass --run runs/bass_autoencoder`.
 
 The same command resumes an interrupted run; under `accelerate launch -m` it runs on many devices, which divide the
-batch among them.  The run folder gets
-pca.safetensors (the linear path alone, usable at once; all there is with `--steps 0`), log.jsonl, a checkpoint, and
-at the end weights.safetensors in float16.
+batch among them.  The run folder gets pca.safetensors (the linear path alone, usable at once; all there is with
+`--steps 0`), log.jsonl, a checkpoint, and at the end weights.safetensors in float16.
 """
 
 import contextlib
+import copy
 import dataclasses
 import math
 import time
@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 import tyro
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor
 from tqdm import tqdm
 
@@ -39,6 +39,7 @@ from bassbench.trainer import (
     example_generator,
     micro_batches,
     stop_unless_finite,
+    update_average,
 )
 from bassbench.training_data import training_stems
 from reference_model.autoencoder import Autoencoder
@@ -70,6 +71,10 @@ class TrainAutoencoder:
     batch_size: int | None = None
     learning_rate: float | None = None
     adversarial_start: int | None = None
+    linear_path: bool | None = None
+    """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
+    ema: float = 0.0
+    """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights."""
     crop_frames: int = 16
     """Latent frames in a crop (65,536 samples, 1.5 s, as in the paper)."""
     fit_frames: int = 40_960
@@ -106,6 +111,24 @@ class TrainAutoencoder:
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return dataclasses.replace(RECIPES[self.preset], **changes)
 
+    @property
+    def config(self) -> AutoencoderConfig:
+        """The preset's sizes, with or without the linear path as the command line says."""
+        if self.preset not in AUTOENCODERS:
+            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(AUTOENCODERS)}")
+        config = AUTOENCODERS[self.preset][self.which]
+        if self.linear_path is None:
+            return config
+        try:
+            return dataclasses.replace(config, linear_path=self.linear_path)
+        except ValueError as error:
+            raise BadInputError(f"preset '{self.preset}' cannot do without its linear path: {error}") from None
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run is kept; TensorBoard events are the first process's."""
+        return RunFolder(self.run, self.tensorboard and PartialState().is_main_process)
+
 
 @dataclasses.dataclass
 class State:
@@ -117,7 +140,13 @@ class State:
     optimizer: torch.optim.Optimizer
     critics: Critics | None
     critic_optimizer: torch.optim.Optimizer | None
+    average: Autoencoder | None = None
     step: int = 0
+
+    @property
+    def result(self) -> Autoencoder:
+        """What is validated and shipped: the averaged weights where there are any."""
+        return self.autoencoder if self.average is None else self.average
 
 
 def crop(clips: AudioClips, generator: np.random.Generator, samples: int) -> tuple[str, np.ndarray]:
@@ -140,7 +169,7 @@ def fit_batches(clips: AudioClips, settings: TrainAutoencoder) -> Iterator[Tenso
 
 def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> Autoencoder:
     """Fresh networks on a linear path that is fitted once per run folder and kept in its pca.safetensors."""
-    config = AUTOENCODERS[settings.preset][settings.which]
+    config = settings.config
     torch.manual_seed(settings.seed)
     if not config.linear_path:
         return Autoencoder(config)
@@ -173,7 +202,9 @@ def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) ->
         critics = Critics(autoencoder.config.window, autoencoder.config.hop)
         critic_optimizer = torch.optim.Adam(critics.parameters(), recipe.learning_rate, recipe.betas)
     weights = {k: v for k, v in recipe.weights.items() if k != "adversarial" or critics is not None}
-    state = State(accelerator, Objective(autoencoder, weights), autoencoder, optimizer, critics, critic_optimizer)
+    average = copy.deepcopy(autoencoder).requires_grad_(False).to(accelerator.device) if settings.ema else None
+    objective = Objective(autoencoder, weights)
+    state = State(accelerator, objective, autoencoder, optimizer, critics, critic_optimizer, average)
     if folder.checkpoint.exists():
         _restore(state, folder, _identity(settings))
     state.objective, state.optimizer = accelerator.prepare(state.objective, state.optimizer)
@@ -227,6 +258,8 @@ def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> d
     norm = float(accelerator.clip_grad_norm_(state.objective.parameters(), 5.0))
     stop_unless_finite(RunFolder(settings.run), accelerator, step=state.step, loss=row["loss"], norm=norm, clips=names)
     state.optimizer.step()
+    if state.average is not None:
+        update_average(state.average, state.autoencoder, settings.ema, step=state.step + 1)
     if adversarial:
         row["critic"] = _critic_step(state, heard)
     state.step += 1
@@ -255,7 +288,7 @@ def _mean(value: Tensor, accelerator: Accelerator) -> float:
 @torch.no_grad()
 def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
     """What the autoencoder keeps of `(batch, 2, samples)`."""
-    model = state.autoencoder
+    model = state.result
     decoded = torch.cat([model.decode(one[None]) for one in model.encode(audio)]).cpu()
     return {name: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
 
@@ -273,8 +306,10 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
 
     Raises BadInputError for an unknown preset, a run folder of another configuration, or a loss that is not finite.
     """
-    recipe, folder = settings.recipe, RunFolder(settings.run, settings.tensorboard)
+    check(settings)
+    recipe, folder = settings.recipe, settings.folder
     state = prepare(settings, clips, folder)
+    resumed = state.step
     main = state.accelerator.is_main_process
     audio, mel = validation_audio(settings, validation), mel_bands(2048)
     if main:
@@ -290,12 +325,12 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
         hops = draw_hops(np.random.default_rng(0), recipe.resolutions)
         weighted_sum(objective(piece.to(device), noise.to(device), hops)[0], recipe.weights).backward()
 
-    if main and state.step < recipe.steps:
+    if state.step < recipe.steps:
         throughput = Throughput(recipe.batch_size, trial, len(micro) * state.accelerator.num_processes)
     while state.step < recipe.steps:
+        throughput.start()
         row = train_step(state, settings, clips)
-        if main:
-            throughput.step()
+        throughput.stop()
         bar.update()
         bar.set_postfix(loss=f"{row['loss']:.3f}")
         if main and (state.step % 10 == 0 or state.step <= 10):
@@ -307,17 +342,19 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
         if main and (state.step % settings.checkpoint_every == 0 or state.step == recipe.steps):
             _save(state, folder, _identity(settings))
     bar.close()
-    if main:
-        state.autoencoder.save_pretrained(folder.path / "weights.safetensors")
-        state.autoencoder = Autoencoder.from_pretrained(folder.path / "weights.safetensors")
+    weights = folder.path / "weights.safetensors"
+    if main and (resumed < state.step or not weights.exists()):
+        state.result.save_pretrained(weights)
+        state.autoencoder, state.average = Autoencoder.from_pretrained(weights), None
         folder.log(event="end", step=state.step, **validate(state, audio, mel))
-    return state.autoencoder
+    state.accelerator.wait_for_everyone()
+    return Autoencoder.from_pretrained(weights)
 
 
 def _draw(state: State, audio: Tensor, folder: RunFolder) -> None:
-    model = state.autoencoder
+    model = state.result
     decoded = torch.cat([model.decode(one[None]) for one in model.encode(audio)]).cpu()
-    rows = {state.autoencoder.config.which: list(audio.numpy()), "reconstruction": list(decoded.numpy())}
+    rows = {model.config.which: list(audio.numpy()), "reconstruction": list(decoded.numpy())}
     draw_spectrograms(rows, folder.path / f"reconstructions-{state.step:06d}.png")
 
 
@@ -333,8 +370,8 @@ def _identity(settings: TrainAutoencoder) -> dict:
     """What must not change between the commands that start and resume a run, as JSON would give it back."""
     recipe = dataclasses.asdict(settings.recipe)
     recipe["betas"] = list(recipe["betas"])
-    names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed")
-    config = AUTOENCODERS[settings.preset][settings.which].to_dict()
+    names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed", "ema")
+    config = settings.config.to_dict()
     config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
     return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
 
@@ -343,6 +380,8 @@ def _save(state: State, folder: RunFolder, identity: dict) -> None:
     unwrapped = state.accelerator.unwrap_model
     tensors = {f"model.{name}": tensor for name, tensor in state.autoencoder.state_dict().items()}
     tensors |= optimizer_tensors(state.optimizer, "optimizer")
+    if state.average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
     if state.critics is not None and state.critic_optimizer is not None:
         critics = unwrapped(state.critics).state_dict()
         tensors |= {f"critics.{name}": tensor for name, tensor in critics.items()}
@@ -356,6 +395,8 @@ def _restore(state: State, folder: RunFolder, identity: dict) -> None:
     state.step = int(metadata["step"])
     state.autoencoder.load_state_dict(_under("model.", tensors))
     restore_optimizer(state.optimizer, tensors, "optimizer")
+    if state.average is not None:
+        state.average.load_state_dict(_under("average.", tensors))
     if state.critics is not None and state.critic_optimizer is not None:
         state.critics.load_state_dict(_under("critics.", tensors))
         restore_optimizer(state.critic_optimizer, tensors, "critic_optimizer")
@@ -365,19 +406,36 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def check(settings: TrainAutoencoder) -> None:
+    """Raise BadInputError for settings that no run can have."""
+    _ = settings.recipe, settings.config
+    names = ("crop_frames", "fit_frames", "validation_clips", "accumulate", "validate_every", "checkpoint_every")
+    for name, low in [*((name, 1) for name in names), ("ema", 0)]:
+        if getattr(settings, name) < low:
+            raise BadInputError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(settings, name)}")
+    if settings.ema >= 1:
+        raise BadInputError(f"--ema must be below 1, got {settings.ema}")
+
+
+def dry_run(settings: TrainAutoencoder) -> str:
+    """The settings with the preset's recipe filled in, and the sizes of the networks."""
+    with torch.device("meta"):
+        networks: dict[str, torch.nn.Module] = {"autoencoder": Autoencoder(settings.config)}
+        if settings.recipe.adversarial_start is not None:
+            networks["critics"] = Critics(settings.config.window, settings.config.hop)
+    values = {**dataclasses.asdict(settings), **dataclasses.asdict(settings.recipe)}
+    return describe({**values, "autoencoder": settings.config.to_dict()}, networks)
+
+
 def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         settings = tyro.cli(TrainAutoencoder, description=__doc__)
+        check(settings)
         if settings.dry_run:
-            with torch.device("meta"):
-                network = Autoencoder(AUTOENCODERS[settings.preset][settings.which])
-            print(describe(settings, {"autoencoder": network}))
+            print(dry_run(settings))
             return
-        _ = (
-            settings.recipe,
-            RunFolder(settings.run, settings.tensorboard),
-        )  # refused now, not after the songs are rendered
+        _ = settings.folder  # refused now, not after the songs are rendered
         sources = [
             training_stems(data, settings.which, count=count, processes=settings.processes)
             for data, count in (

@@ -38,6 +38,7 @@ from bassbench.trainer import (
     make_accelerator,
     micro_batches,
     stop_unless_finite,
+    update_average,
 )
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
@@ -93,8 +94,9 @@ class TrainingConfig:
     log_every: int = 10
     validate_every: int = 250
     checkpoint_every: int = 250
-    sample_every: int = 0
-    """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none."""
+    sample_every: int | None = None
+    """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none. Default: ten
+    validations apart."""
     tensorboard: bool = False
     dry_run: bool = False
     """Print what would be trained, and stop."""
@@ -183,10 +185,6 @@ class State:
             for prefix, model in (("unet.", self.unet), ("average.", self.average)):
                 model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             restore_optimizer(self.optimizer, tensors, "optimizer")
-            for parameter, moments in self.optimizer.state.items():
-                for name, moment in moments.items():
-                    if moment.shape == parameter.shape:  # the fused step needs the parameter's memory layout
-                        moments[name] = torch.empty_like(parameter).copy_(moment)
             self.step = metadata["step"]
 
 
@@ -214,7 +212,8 @@ def train(
     config = resolved(config)
     assert config.steps and config.batch_size and config.learning_rate
     accelerator = accelerator or make_accelerator(config.precision, config.device)
-    run, device, main = RunFolder(config.run, config.tensorboard), accelerator.device, accelerator.is_main_process
+    device, main = accelerator.device, accelerator.is_main_process
+    run = RunFolder(config.run, config.tensorboard and main)
     micro = micro_batches(config.batch_size, accelerator, config.accumulate)
 
     torch.manual_seed(config.seed)
@@ -239,11 +238,12 @@ def train(
         loss.backward()
 
     losses: list[float] = []
-    if main and state.step < config.steps:
+    if state.step < config.steps:
         throughput = Throughput(config.batch_size, trial, len(micro) * accelerator.num_processes)
         optimizer.zero_grad()
     bar = tqdm(total=config.steps, initial=state.step, desc="diffusion", disable=not main)
     while state.step < config.steps:
+        throughput.start()
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
         unet.train()
@@ -269,10 +269,10 @@ def train(
         state.step += 1
         update_average(state.average, unet, config.ema, step=state.step)
 
+        throughput.stop()
         bar.update()
         last = state.step == config.steps
         if main:
-            throughput.step()
             losses.append(float(loss))
             if state.step % config.log_every == 0 or last:
                 rate = optimizer.param_groups[0]["lr"]
@@ -303,13 +303,6 @@ def draw_levels_and_noise(generator: np.random.Generator, clean: Tensor) -> tupl
 
 
 @torch.no_grad()
-def update_average(average: UNet, unet: UNet, decay: float, *, step: int) -> None:
-    """average <- d average + (1 - d) weights, d growing to `decay` over the first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(unet.parameters()), 1 - decay)
-
-
-@torch.no_grad()
 def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16) -> dict[str, float]:
     """v-loss with the mix and without it, on the same crops, levels and noise every time."""
     totals = {"validation_loss": 0.0, "validation_loss_unconditional": 0.0}
@@ -328,6 +321,8 @@ def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16)
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
+    if config.sample_every is None:
+        missing["sample_every"] = 10 * config.validate_every
     config = dataclasses.replace(config, **missing)
     for name in (
         "steps",
@@ -352,12 +347,13 @@ def main() -> None:
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
             with torch.device("meta"):
-                print(describe(config, {"unet": UNet(UNETS[config.preset])}))
+                print(describe(dataclasses.asdict(config), {"unet": UNet(UNETS[config.preset])}))
             return
-        RunFolder(config.run, config.tensorboard)  # refused now, not after the songs are encoded
+        RunFolder(config.run)  # refused now, not after the songs are encoded
         if config.threads:
             torch.set_num_threads(config.threads)
         accelerator = make_accelerator(config.precision, config.device)
+        RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         mix_autoencoder = Autoencoder.from_pretrained(config.mix_autoencoder)
         bass_autoencoder = Autoencoder.from_pretrained(config.bass_autoencoder)
         unet_config = UNETS[config.preset]

@@ -19,7 +19,8 @@ TINY_PAPER = dataclasses.replace(
     encoder=(Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1)),
     decoder=(Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1)),
 )
-LAYOUTS = {"linear path": TINY, "paper's layout": TINY_PAPER}
+TINY_PAPER_PCA = dataclasses.replace(TINY_PAPER, linear_path=True)
+LAYOUTS = {"linear path": TINY, "paper's layout": TINY_PAPER, "paper's on a linear path": TINY_PAPER_PCA}
 
 
 def notes(batch: int, frames: int, seed: int = 0) -> torch.Tensor:
@@ -142,6 +143,23 @@ def test_linear_path_brings_the_notes_back(fitted: Autoencoder) -> None:
     assert (decoded - target).abs().mean() < 0.6 * (mean_only - target).abs().mean()
     level = 20 * math.log10(fitted.decode(latent, network=False).std() / audio.std())
     assert abs(level) < 3
+
+
+def test_the_papers_layout_starts_as_the_linear_path_alone() -> None:
+    model = Autoencoder(dataclasses.replace(TINY_PAPER_PCA, top_hz=1_000.0))
+    fit_linear_path(model, lambda: (notes(1, 32, seed) for seed in range(2)))
+    audio = notes(1, 16, seed=9)
+    target = model.log_magnitude(audio)
+    assert model.linear is not None
+    linear = model.linear.encode(model.features(target, model.config.frames_per_latent))
+    assert torch.equal(model.latent(target), linear)
+    decoded = model.decoded(linear)
+    bins = slice(None, model.config.network_bins)
+    assert torch.allclose(decoded.log_magnitude, model._linear_log_magnitude(linear, bins))
+    mean_only = model.feature_mean[:, None, bins]
+    assert (decoded.log_magnitude - target[..., bins]).abs().mean() < 0.8 * (mean_only - target[..., bins]).abs().mean()
+    # The phases are the network's own and must not start at zero, where they have no gradient.
+    assert (decoded.cosine.square() + decoded.sine.square()).min() > 0.5
 
 
 def test_without_a_linear_path_there_is_nothing_but_the_network() -> None:

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from bassbench.bad_input import BadInputError
+from bassbench.trainer import MEASURED
 from contrastive.augment import Augmentation
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
@@ -41,7 +42,7 @@ CONFIG = TrainingConfig(preset="tiny", seconds=SECONDS, precision="no", device="
 
 def _log(folder: Path) -> list[dict]:
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name != "time"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
 
 
 def test_it_learns_and_leaves_weights(tmp_path: Path) -> None:
@@ -85,6 +86,24 @@ def test_a_run_that_was_cut_off_gives_the_same_numbers(tmp_path: Path, monkeypat
 
     with pytest.raises(BadInputError, match="learning_rate was"):
         train(replace(config, run=tmp_path / "cut", learning_rate=1.0), songs, validation)
+
+
+def test_a_batch_embedded_in_parts_gives_the_same_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MATCHERS, "tiny", replace(MATCHERS["tiny"], dropout=0.0))
+    config = replace(CONFIG, steps=6, batch_size=8, warmup=2, learning_rate=1e-2, log_every=1, checkpoint_every=6)
+    for parts in (1, 4):
+        train(replace(config, run=tmp_path / str(parts), accumulate=parts), _songs(8, 0), _songs(6, 1))
+    whole, parts = _log(tmp_path / "1"), _log(tmp_path / "4")
+    assert len(whole) == len(parts) == 7
+    for one, other in zip(whole[:-1], parts[:-1], strict=True):
+        assert one.keys() == other.keys()
+        assert all(other[name] == pytest.approx(value, rel=1e-4, abs=1e-6) for name, value in one.items())
+
+
+def test_the_throughput_is_in_the_log(tmp_path: Path) -> None:
+    train(replace(CONFIG, run=tmp_path, steps=2, log_every=1, checkpoint_every=2), _songs(8, 0), _songs(3, 1))
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all(row["clips_per_second"] > 0 and row["gflops"] > 0 for row in rows if "loss" in row)
 
 
 def test_a_diverging_run_stops_and_says_so(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def matcher(run: Path) -> None:
     train_matcher.train(config, _songs(8, 0), _songs(3, 1))
 
 
+def matcher_in_parts(run: Path) -> None:
+    """Together the processes embed their shares of the batch in two parts, one process alone embeds it at once."""
+    MATCHERS["tiny"] = dataclasses.replace(MATCHERS["tiny"], dropout=0.0)
+    config = dataclasses.replace(CONFIG, run=run, steps=8, batch_size=4, log_every=1, checkpoint_every=8)
+    config = dataclasses.replace(config, accumulate=2 if "WORLD_SIZE" in os.environ else 1)
+    train_matcher.train(config, _songs(8, 0), _songs(3, 1))
+
+
 def _one_of(rank: int, count: int, port: int, training: Callable[[Path], None], run: Path) -> None:
     """What `accelerate launch --cpu --num_processes count` sets up for each process."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
@@ -52,7 +60,7 @@ def trace(run: Path) -> list[dict]:
     return [row for row in rows if "loss" in row]
 
 
-@pytest.mark.parametrize("training", [diffusion, autoencoder, matcher])
+@pytest.mark.parametrize("training", [diffusion, autoencoder, matcher, matcher_in_parts])
 def test_two_processes_give_the_trace_of_one(
     training: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

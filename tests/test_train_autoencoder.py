@@ -16,7 +16,7 @@ from reference_model.autoencoder_objective import RECIPES, Objective, weighted_s
 from reference_model.codec_probes import level_error, pitch_kept, pitch_track
 from reference_model.config import AUTOENCODERS, R_TIME, Stage
 from reference_model.spectral_loss import MSSD_HOPS
-from reference_model.train_autoencoder import TrainAutoencoder, crop, prepare, train, train_step
+from reference_model.train_autoencoder import TrainAutoencoder, check, crop, dry_run, prepare, train, train_step
 
 
 def bass_clips(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -78,9 +78,75 @@ def test_an_interrupted_run_resumes_to_the_same_trace(tmp_path: Path, monkeypatc
 
 def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     train(settings(tmp_path, steps=4), CLIPS, CLIPS[:1])
-    before = losses(tmp_path)
+    before = (tmp_path / "log.jsonl").read_text()
     train(settings(tmp_path, steps=4), CLIPS, CLIPS[:1])
-    assert losses(tmp_path) == before
+    assert (tmp_path / "log.jsonl").read_text() == before
+
+
+def test_accumulated_micro_batches_give_the_same_trace(tmp_path: Path) -> None:
+    for count in (1, 2):
+        run = settings(tmp_path / str(count), batch_size=4, adversarial_start=3, accumulate=count, precision="no")
+        train(run, CLIPS, CLIPS[:1])
+    whole, parts = losses(tmp_path / "1"), losses(tmp_path / "2")
+    assert whole.keys() == parts.keys() and len(whole) == 10
+    assert all(parts[step] == pytest.approx(whole[step], rel=1e-4) for step in whole)
+    with pytest.raises(BadInputError, match="multiple of 3"):
+        train(settings(tmp_path / "3", batch_size=4, accumulate=3), CLIPS, CLIPS[:1])
+
+
+def test_averaged_weights_are_shipped_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    averaged = {"ema": 0.9, "precision": "no"}
+    last = train(settings(tmp_path / "last", precision="no"), CLIPS, CLIPS[:1])
+    whole = train(settings(tmp_path / "whole", **averaged), CLIPS, CLIPS[:1])
+    assert losses(tmp_path / "last") == losses(tmp_path / "whole")  # the steps themselves are the same
+    pairs = list(zip(last.decoder.parameters(), whole.decoder.parameters(), strict=True))
+    assert any(not torch.equal(one, other) for one, other in pairs)
+
+    def interrupted(state, *arguments):
+        if state.step == 7:
+            raise KeyboardInterrupt
+        return train_step(state, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_autoencoder, "train_step", interrupted)
+        train(settings(tmp_path / "parts", **averaged), CLIPS, CLIPS[:1])
+    train(settings(tmp_path / "parts", **averaged), CLIPS, CLIPS[:1])
+    files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accumulate": 0}, "--accumulate must be at least 1"),
+        ({"ema": 1.0}, "--ema must be below 1"),
+        ({"linear_path": False}, "cannot do without"),
+    ],
+)
+def test_impossible_settings_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        check(settings(tmp_path, **changes))
+
+
+def test_a_dry_run_tells_what_the_preset_fills_in(tmp_path: Path) -> None:
+    told = json.loads(dry_run(settings(tmp_path / "run", preset="paper", steps=None, linear_path=True)))
+    assert told["config"]["steps"] == 500_000 and told["config"]["batch_size"] == 32
+    assert told["config"]["autoencoder"]["linear_path"] is True and told["config"]["autoencoder"]["hop"] == 256
+    assert told["parameters"]["autoencoder"] == pytest.approx(37e6, rel=0.03) and told["parameters"]["critics"] > 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_papers_layout_starts_from_a_pca_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
+    config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages, top_hz=1_000.0)
+    monkeypatch.setitem(train_autoencoder.AUTOENCODERS, "paper", {"bass": config})
+    first = {}
+    for linear_path in (None, True):
+        run = settings(tmp_path / str(linear_path), preset="paper", batch_size=2, linear_path=linear_path)
+        state = prepare(run, CLIPS, RunFolder(run.run))
+        first[linear_path] = train_step(state, run, CLIPS)
+    assert first[True]["reconstruction"] < 0.8 * first[None]["reconstruction"]
+    assert (tmp_path / "True/pca.safetensors").exists() and not (tmp_path / "None/pca.safetensors").exists()
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:

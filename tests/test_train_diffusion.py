@@ -232,7 +232,9 @@ def test_the_throughput_is_in_the_log(tmp_path: Path) -> None:
     assert all(row["clips_per_second"] > 0 and row["gflops"] > 0 for row in rows if "loss" in row)
 
 
-def test_samples_are_taken_when_asked_for(tmp_path: Path) -> None:
+def test_samples_are_taken_ten_validations_apart_unless_asked_otherwise(tmp_path: Path) -> None:
+    assert resolved(config(tmp_path, validate_every=30)).sample_every == 300
+    assert resolved(config(tmp_path, sample_every=0)).sample_every == 0
     taken: list[int] = []
 
     def sample(unet: UNet, step: int) -> dict[str, float]:
@@ -307,6 +309,7 @@ def test_command_trains_on_songs(
 
     monkeypatch.setattr(latents, "training_requests", requests)
     command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
+    command += ["--sample-every", "0"]
     for which in ("mix", "bass"):
         Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(tmp_path / f"{which}.safetensors")
         command += [f"--{which}-autoencoder", str(tmp_path / f"{which}.safetensors")]
