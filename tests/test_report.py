@@ -1,6 +1,7 @@
 """The report page: what it says, that it escapes and embeds everything, and that no result or audio breaks it."""
 
 import base64
+import dataclasses
 import io
 import math
 import re
@@ -109,6 +110,12 @@ def test_values_intervals_and_anchors_are_in_the_tables(tmp_path: Path) -> None:
     whole = " ".join(text for _, text in parsed.text)
     for said in ("Tones of the chord.", "Us 1", rows[0].protocol_hash, "YIN", "musicnn", "numpy", rows[0].commit):
         assert said in whole
+
+
+def test_a_row_of_fewer_clips_says_so(tmp_path: Path) -> None:
+    few = dataclasses.replace(row(OTHER, 0.3), clips=2)
+    text = page(tmp_path, [row("model", 0.5), few]).within("tbody.anchors")
+    assert "2 of 4 clips" in text and "4 of 4" not in text
 
 
 def test_nothing_in_a_name_becomes_a_tag(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def version_table(rows: Sequence[Row]) -> Markup:
             "Seed": _list(row.seed for row in members),
             "Commit": _list(row.commit for row in members),
             "Device": _list(row.device for row in members),
-            "Measured in": f"{seconds:.0f} s",
+            "Measured in": f"{seconds:.0f} s" if seconds >= 1 else "",
             "Versions": ", ".join(sorted(versions)),
         }
         known = {term: fact for term, fact in facts.items() if fact}

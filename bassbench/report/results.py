@@ -101,10 +101,11 @@ def _panel(rows: Sequence[Row], notes: Mapping[str, MetricNote], anchors: Collec
     real = next((row.value for row in rows if row.system == REAL and math.isfinite(row.value)), None)
     mark = f"--real:{axis.place(real):.2f}%" if axis and real is not None else None
     labels = _labels(rows, shown)
+    most = max(row.clips for row in rows)
     groups: list[Markup] = []
     for is_anchor in (False, True):
         lines = [
-            _line(row, label, axis, mark) for row, label in zip(rows, labels, strict=True)
+            _line(row, label, most, axis, mark) for row, label in zip(rows, labels, strict=True)
             if (row.system in anchors) == is_anchor
         ]  # fmt: skip
         if lines and is_anchor:
@@ -142,8 +143,10 @@ def _axis_ends(axis: Axis | None) -> Markup | str:
     return element("span", ends[0], middle, ends[1], class_="ends")
 
 
-def _line(row: Row, label: tuple[str, str], axis: Axis | None, mark: str | None) -> Markup:
-    name = joined(label[0], element("span", label[1], class_="setting") if label[1] else None)
+def _line(row: Row, label: tuple[str, str], most: int, axis: Axis | None, mark: str | None) -> Markup:
+    fewer = f"{row.clips} of {most} clips" if row.clips < most else ""  # undefined on the others
+    small = ", ".join(filter(None, (label[1], fewer)))
+    name = joined(label[0], element("span", small, class_="setting") if small else None)
     return element(
         "tr",
         element("th", name, scope="row"),
