@@ -59,23 +59,15 @@ def grounding_figure(
 
 
 def _distributions(axes: Axes, values: dict[str, list[float]], emphasised: Sequence[str]) -> None:
-    """Every clip as a dot, the quartiles as a box, the mean as a diamond; one line a system."""
+    """Every clip as a dot, the quartiles as a box with the median, the mean as a diamond; one line a system."""
     accent = sns.color_palette("colorblind")[0]
     for place, (name, numbers) in enumerate(values.items()):
         colour = accent if name in emphasised else "0.55"
         jitter = np.random.default_rng(place).uniform(-0.16, 0.16, len(numbers))
         axes.plot(numbers, place + jitter, "o", color=colour, markersize=3, alpha=0.55, markeredgewidth=0)
-        axes.boxplot(
-            numbers,
-            positions=[place],
-            orientation="horizontal",
-            widths=0.5,
-            showfliers=False,
-            medianprops={"color": "0.2"},
-            boxprops={"color": "0.4", "linewidth": 0.8},
-            whiskerprops={"color": "0.4", "linewidth": 0.8},
-            capprops={"color": "0.4", "linewidth": 0.8},
-        )
+        low, median, high = np.quantile(numbers, [0.25, 0.5, 0.75])
+        axes.barh(place, high - low, left=low, height=0.5, color=colour, alpha=0.18, linewidth=0)
+        axes.plot([median, median], [place - 0.25, place + 0.25], color="0.2", linewidth=1.2)
         axes.plot(np.mean(numbers), place, "D", color=colour, markersize=5, markeredgecolor="white", zorder=4)
     axes.set_yticks(range(len(values)), list(values))
     axes.set_ylim(len(values) - 0.5, -0.5)
