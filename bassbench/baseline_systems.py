@@ -38,13 +38,13 @@ class RootNotes:
     def _play(self, mix: np.ndarray) -> np.ndarray:
         seconds = mix.shape[1] / SAMPLE_RATE
         beats, roots = estimated_roots(mix)
+        if not len(beats):
+            return np.zeros_like(mix)
         ends = [*beats[1:], seconds]
         notes = tuple(
             Note(float(start), float(start + 0.9 * (end - start)), _LOWEST + (root - _LOWEST) % 12)
             for start, end, root in zip(beats, ends, roots, strict=True)
         )
-        if not notes:
-            return np.zeros_like(mix)
         return _beside(mix, render_parts([bass_part(_FINGERED_BASS, notes)], seconds))
 
 
