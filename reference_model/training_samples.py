@@ -70,9 +70,16 @@ def draw_spectrograms(rows: Mapping[str, Sequence[np.ndarray]], path: Path) -> N
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     for line, (name, clips) in zip(axes, rows.items(), strict=True):
         for axis, audio in zip(line, clips, strict=True):
-            levels = log_mel(audio.mean(axis=0), bands=96, floor=1e-4) * (10 / np.log(10))
+            levels = log_mel(audio.mean(axis=0), bands=96) * (10 / np.log(10))
             seconds = audio.shape[1] / SAMPLE_RATE
-            axis.imshow(levels, origin="lower", aspect="auto", vmin=-80, vmax=0, extent=(0, seconds, 0, 96))
+            axis.imshow(
+                levels,
+                origin="lower",
+                aspect="auto",
+                vmin=levels.max() - 70,
+                vmax=levels.max(),
+                extent=(0, seconds, 0, 96),
+            )
             axis.set_yticks([])
         line[0].set_ylabel(name)
     for axis in axes[-1]:
