@@ -5,8 +5,14 @@ another semitone and stays, or returns after silence. The pitch of a whole note 
 tells a low, loud resonance of the body from the note itself: a comb of cosines over the square root of the magnitudes,
 as in SWIPE (Camacho and Harris, "A sawtooth waveform inspired pitch estimator", 2008).
 
-F1 of onsets (50 ms) and of onset and pitch, against the song bank's MIDI (mir_eval, mean over clips): see the table in
-tests/test_transcription.py.
+F1 against the song bank's MIDI (mir_eval, 50 ms, mean over clips; thresholds chosen on the validation split):
+
+    split        clips   onset   onset and pitch   onset, pitch and end
+    validation      40   0.985             0.985                  0.821
+    test            30   0.961             0.959                  0.764
+    human           20   0.960             0.954                  0.877
+
+Missed are mostly repeats of one pitch without a gap (program 35); slap basses (36, 37) give spurious onsets.
 """
 
 import functools
