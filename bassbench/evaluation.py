@@ -127,7 +127,7 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
     device = str(find_device(options.device))
     names = None if options.metrics is None else [name.strip() for name in options.metrics.split(",") if name.strip()]
     probes, others = _probes(names, playing)
-    metrics = [] if names is not None and not others else chosen_metrics(others)
+    metrics = [] if probes and others == [] else chosen_metrics(others)
     if any(isinstance(metric, SetMetric) for metric in metrics):
         protocol(options.embedder)  # an unknown embedder is refused before anything is rendered
     data: ClipSet = open_clip_set(options.data, options.seconds)

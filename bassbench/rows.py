@@ -173,6 +173,7 @@ def code_commit() -> str:
     return commit + ("-dirty" if changed else "")
 
 
+@functools.cache
 def library_versions() -> dict[str, str]:
     """Versions of this package, Python, and the libraries that a number can depend on."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in _VERSIONS_OF}}

@@ -43,7 +43,9 @@ class RunConfig:
     @property
     def identity(self) -> dict[str, Any]:
         """What may not change when a run goes on: numbers of other systems or data are other numbers."""
-        kept = ("system", "spec", "setting", "data", "seconds", "style", "seed", "outputs")
+        kept = ["system", "spec", "setting", "data", "seconds", "style", "seed", "outputs"]
+        if self.style == "other":  # the other song that gives the style depends on the clips that there are
+            kept.append("clips")
         return {name: getattr(self, name) for name in kept}
 
 

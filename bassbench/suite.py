@@ -5,6 +5,7 @@ several processes each take their share of the clips. Audio is held one batch at
 of each clip a few numbers and its embedding (kilobytes) are kept.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share,
 
 def row_key(plan: Plan, source: Source, index: int, metric: Measure) -> ClipKey:
     """Where the row of one metric of one clip is found."""
-    return _row(plan, source, index, metric.name, metric.version, _hash(plan.clip_protocol(metric)), 0.0).key
+    return _measured(plan, source, index, metric, 0.0).key
 
 
 def _clip_rows(plan: Plan, source: Source, index: int, known: set[ClipKey], failed: set[str]) -> list[ClipRow]:
@@ -178,7 +179,11 @@ def _clip_rows(plan: Plan, source: Source, index: int, known: set[ClipKey], fail
 
 
 def _measured(plan: Plan, source: Source, index: int, metric: Measure, value: float, note: str = "") -> ClipRow:
-    return _row(plan, source, index, metric.name, metric.version, _hash(plan.clip_protocol(metric)), value, note)
+    row = _row(plan, source, index, metric.name, metric.version, _hash(plan.clip_protocol(metric)), value, note)
+    if isinstance(metric, Probe):  # what a system plays for the swapped mix depends on the partner too
+        partner = plan.pieces.entries[plan.pieces.partners[index]].key
+        row = dataclasses.replace(row, output=content_hash(row.output, partner))
+    return row
 
 
 def _row(

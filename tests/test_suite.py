@@ -1,0 +1,269 @@
+"""The suite on a tiny plug-in: rows, anchors, the gate, resuming after kills, sharding, memory."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_suite import PLUGIN, arguments, installed, numbers, row, run
+
+from bassbench.__main__ import main
+from bassbench.baselines import REAL
+from bassbench.clip_rows import ClipRowStore
+from bassbench.clip_set import ClipEntry, open_clip_set, parts
+from bassbench.evaluation import Evaluation, make_plan, summarise
+from bassbench.rows import RowStore
+from bassbench.run_folder import read_values
+from bassbench.sources import SystemSource
+from bassbench.suite import Share, measure_clips, partners
+from bassbench.systems import load_system
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugin() -> Iterator[None]:
+    with installed(PLUGIN):
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    run(output)
+    return output
+
+
+def test_a_run_has_a_row_for_every_metric_of_the_system_and_of_every_anchor(folder: Path) -> None:
+    rows = RowStore(folder / "rows.jsonl").rows()
+    systems = {r.system for r in rows}
+    assert {"tiny tone", REAL, "silence", "noise", "up a semitone", "bass of another song"} <= systems
+    for name in ("FAD", "KAD", "tiny level", "mono fold-down loss", "passes the gate"):
+        assert {r.system for r in rows if r.metric == name} == systems
+    assert [r.system for r in rows if r.metric == "output change (mix swapped)"] == ["tiny tone"]
+    assert row(rows, "FAD", "noise").value > row(rows, "FAD", REAL).value
+    assert row(rows, "FAD", "silence").value > row(rows, "FAD", REAL).value
+    assert row(rows, "passes the gate", "silence").value == 0.0
+    assert row(rows, "tiny level").low < row(rows, "tiny level").value < row(rows, "tiny level").high
+    assert row(rows, "tiny level", "silence").clips == 0 and np.isnan(row(rows, "tiny level", "silence").value)
+    assert "tiny level" in (folder / "table.md").read_text()
+
+
+def test_real_and_other_song_are_one_set_to_metrics_of_sets(folder: Path) -> None:
+    rows = RowStore(folder / "rows.jsonl").rows()
+    assert row(rows, "KAD", REAL).value == pytest.approx(row(rows, "KAD", "bass of another song").value, abs=1e-9)
+    for name in (REAL, "bass of another song", "noise"):
+        assert 0 <= row(rows, "prompt adherence", name).value <= 1
+
+
+def test_values_hold_every_clip_and_agree_with_the_row(folder: Path) -> None:
+    rows, values = RowStore(folder / "rows.jsonl").rows(), read_values(folder)
+    level = [value.value for value in values["tiny tone"] if value.metric == "tiny level"]
+    assert len(level) == 7
+    assert row(rows, "tiny level").value == pytest.approx(np.mean(level), abs=1e-12)
+
+
+def test_running_again_plays_nothing_and_changes_nothing(folder: Path) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in (folder / "audio").iterdir()}
+    rows = RowStore(folder / "rows.jsonl").rows()
+    assert numbers(run(folder)) == numbers(rows)
+    assert {p.name: p.stat().st_mtime_ns for p in (folder / "audio").iterdir()} == before
+
+
+def test_more_clips_reuse_those_that_were_played(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "more")
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "more" / "audio").iterdir()}
+    rows = run(tmp_path / "more", clips=8)
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "more" / "audio").iterdir()}
+    assert len(after) == 8 and before.items() <= after.items()
+    assert numbers(rows) == numbers(run(tmp_path / "fresh", clips=8))
+
+
+def test_another_system_or_seed_is_refused_in_the_same_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more, said in ((["hz=110"], "setting"), (["--seed", "3"], "seed")):
+        with pytest.raises(SystemExit, match="2"):
+            run(folder, *more)
+        assert said in capsys.readouterr().err
+
+
+def test_collapsed_and_broken_clips_are_counted(tmp_path: Path) -> None:
+    silent = run(tmp_path / "silent", "silent=1", metrics="FAD,tiny level")
+    assert row(silent, "passes the gate").value == 0.0 and row(silent, "passes the gate").clips == 7
+    broken = run(tmp_path / "nan", "nan=True", metrics="FAD,tiny level")
+    assert row(broken, "passes the gate").value == 0.0
+    assert row(broken, "tiny level").clips == 0
+    assert row(broken, "FAD").value == pytest.approx(row(silent, "FAD").value)  # broken counts as silence
+    notes = {v.note for v in read_values(tmp_path / "nan")["tiny tone"] if v.metric == "passes the gate"}
+    assert notes == {"broken"}
+
+
+def test_a_folder_of_what_a_system_played_scores_as_the_system_did(folder: Path, tmp_path: Path) -> None:
+    shared = ["--data", "tiny", "--embedder", "tiny", "--clips", "7", "--output", str(tmp_path / "out")]
+    main(["score", str(folder / "audio"), *shared, "--metrics", "FAD,tiny level", "--name", "tiny tone"])
+    scored, played = RowStore(tmp_path / "out" / "rows.jsonl").rows(), RowStore(folder / "rows.jsonl").rows()
+    for name in ("FAD", "tiny level", "passes the gate"):
+        assert row(scored, name).value == row(played, name).value
+
+
+def test_audio_that_changed_is_scored_anew(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "audio", tmp_path / "basses")
+    command = ["score", str(tmp_path / "basses"), "--data", "tiny", "--clips", "7", "--metrics", "tiny level"]
+    command += ["--output", str(tmp_path / "out"), "--name", "mine"]
+    main(command)
+    before = row(RowStore(tmp_path / "out" / "rows.jsonl").rows(), "tiny level", "mine").value
+    path = next(iter(sorted((tmp_path / "basses").iterdir())))
+    audio, rate = soundfile.read(path)
+    soundfile.write(path, audio / 10, rate, subtype="PCM_24")
+    main(command)
+    after = row(RowStore(tmp_path / "out" / "rows.jsonl").rows(), "tiny level", "mine").value
+    assert before - after == pytest.approx(20 / 7, abs=0.01)
+
+
+@pytest.mark.parametrize(("rate", "channels", "suffix"), [(48_000, 1, "wav"), (22_050, 2, "flac"), (44_100, 2, "mp3")])
+def test_a_folder_may_hold_any_rate_and_channels(
+    folder: Path, tmp_path: Path, rate: int, channels: int, suffix: str
+) -> None:
+    from bassbench.audio import resample
+
+    for path in (folder / "audio").iterdir():
+        audio = resample(soundfile.read(path, dtype="float32")[0].T, 44_100, rate)[:channels]
+        (tmp_path / "basses").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / "basses" / f"{path.stem}.{suffix}", audio.T, rate)
+    out = tmp_path / "out"
+    shared = ["--data", "tiny", "--clips", "7", "--metrics", "tiny level", "--output", str(out)]
+    main(["score", str(tmp_path / "basses"), *shared])
+    played = row(RowStore(folder / "rows.jsonl").rows(), "tiny level").value
+    assert row(RowStore(out / "rows.jsonl").rows(), "tiny level", "basses").value == pytest.approx(played, abs=0.3)
+
+
+def test_killed_at_twenty_moments_the_rows_are_those_of_an_unbroken_run(tmp_path: Path) -> None:
+    unbroken, generator = tmp_path / "unbroken", np.random.default_rng(0)
+    # Another seed than other tests, so that the anchors are measured too, and killed on the way.
+    began = time.monotonic()
+    metrics = "KAD,tiny level,output change (mix swapped)"
+    assert _child(arguments(unbroken, "--seed", "5", metrics=metrics), tmp_path / "cache0") == 0
+    whole = time.monotonic() - began
+    expected, values = RowStore(unbroken / "rows.jsonl").rows(), (unbroken / "values.jsonl").read_text()
+    kills, rounds = 0, 0
+    while kills < 20:
+        output, cache = tmp_path / f"killed{rounds}", tmp_path / f"cache{rounds + 1}"
+        while (
+            _child(arguments(output, "--seed", "5", metrics=metrics), cache, kill_after=generator.uniform(0, whole))
+            != 0
+        ):
+            kills += 1
+        assert numbers(RowStore(output / "rows.jsonl").rows()) == numbers(expected)
+        assert (output / "values.jsonl").read_text() == values
+        rounds += 1
+    assert not list(tmp_path.glob("killed*/rows.jsonl.*"))
+
+
+def _child(command: list[str], cache: Path, kill_after: float | None = None) -> int:
+    """Run a command in a process of its own, killed after some seconds; its exit status, or minus the signal."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            os.environ["BASSBENCH_CACHE"] = str(cache)
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            main(command)
+            code = 0
+        finally:
+            os._exit(code)
+    if kill_after is not None:
+        until = time.monotonic() + kill_after
+        while time.monotonic() < until:
+            done, status = os.waitpid(process, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
+        os.kill(process, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_shares_of_several_processes_add_up_to_one(tmp_path: Path, processes: int) -> None:
+    options = Evaluation(data="tiny", embedder="tiny", clips=7, metrics="FAD,KAD,tiny level,output change (mix muted)")
+    plan = make_plan(options, playing=True)
+    results = []
+    for count in (1, processes):
+        folder = tmp_path / str(count)
+        source = SystemSource("tiny tone", {}, plan.pieces, folder, load_system("tiny-tone"), 3)
+        store = ClipRowStore(folder)
+        for process in reversed(range(count)):
+            measure_clips(plan, source, store, Share(process, count))
+        assert len(list(folder.glob("clips.*.jsonl"))) == count
+        results.append(summarise(plan, source, store, RowStore(folder / "rows.jsonl")))
+    for one, many in zip(*results, strict=True):
+        assert (one.metric, one.clips, one.key) == (many.metric, many.clips, many.key)
+        assert one.value == pytest.approx(many.value, rel=1e-9)
+
+
+def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
+    data = open_clip_set("tiny")
+    options = Evaluation(data="tiny", embedder="tiny", clips=7, metrics="tiny level")
+    plan = make_plan(options, playing=True)
+    peaks = []
+    for times in (1, 6):
+        entries = tuple(
+            dataclasses.replace(entry, name=f"{entry.name}-{k}", key=f"{entry.key} {k}")
+            for k in range(times)
+            for entry in data.clips[:6]
+        )
+        pieces = dataclasses.replace(plan.pieces, entries=entries, partners=partners(entries, 0))
+        wide = dataclasses.replace(plan, pieces=pieces, batch_size=3, probes=())
+        folder = tmp_path / str(times)
+        source = SystemSource("tiny tone", {}, pieces, folder, load_system("tiny-tone"), 3)
+        tracemalloc.start()
+        measure_clips(wide, source, ClipRowStore(folder), Share())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_clips_of_one_song_count_as_one_song(tmp_path: Path) -> None:
+    clips = open_clip_set("tiny").clips
+    entries = [dataclasses.replace(clip, song=f"song{i // 2}") for i, clip in enumerate(clips[:6])]
+    partner = partners(entries, 0)
+    assert all(entries[i].song != entries[partner[i]].song for i in range(6))
+    assert sorted(partner) == list(range(6))
+
+
+def test_scored_and_reference_clips_share_no_song() -> None:
+    data = open_clip_set("tiny")
+    twice = tuple(ClipEntry(f"{c.name}b", c.song, f"{c.key}b", c.load) for c in data.clips[:3])
+    divided = parts(dataclasses.replace(data, clips=(*data.clips, *twice)), 5, None)
+    assert not {c.song for c in divided.evaluated} & {c.song for c in divided.reference}
+    assert len(divided.reference) == 9
+
+
+def test_a_failing_metric_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The style metrics embed with MusiCNN, which needs 3 s; the clips have 2 s."""
+    main([*arguments(tmp_path / "out", metrics="style cosine distance,tiny level"), "--style", "own"])
+    rows = RowStore(tmp_path / "out" / "rows.jsonl").rows()
+    assert {r.system for r in rows if r.metric == "style cosine distance"} == {"silence"}  # NaN before it is embedded
+    assert row(rows, "tiny level").clips == 7
+    assert "metric 'style cosine distance' failed" in capsys.readouterr().err
+
+
+def test_a_damaged_clip_row_is_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(folder, tmp_path / "out")
+    path = tmp_path / "out" / "clips.0.jsonl"
+    path.write_text("not json\n" + path.read_text())
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path / "out")
+    assert "clips.0.jsonl, line 1" in capsys.readouterr().err
+
+
+def test_the_config_says_what_was_scored(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    assert config["system"] == "tiny tone" and config["spec"] == "tiny-tone"
+    assert len(config["clips"]) == 7 and len(config["reference"]) == 7

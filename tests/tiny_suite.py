@@ -1,0 +1,57 @@
+"""The tiny plug-in on the path, as if it were installed, and runs on it."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bassbench import embed, metric_registry
+from bassbench.__main__ import main
+from bassbench.rows import Row, RowStore
+
+PLUGIN = Path(__file__).parent / "fixtures" / "tiny_plugin"
+METRICS = "FAD,KAD,prompt adherence,tiny level,mono fold-down loss,output change (mix swapped)"
+
+
+@contextmanager
+def installed(*folders: Path) -> Iterator[None]:
+    """Folders with packages and their dist-info on the path; plug-ins that were looked up before are forgotten."""
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in folders:
+            patch.syspath_prepend(str(folder))
+        forget()
+        yield
+    forget()
+
+
+def forget() -> None:
+    """Look plug-ins up anew."""
+    metric_registry.clip_metrics.cache_clear()
+    for cached in (embed._added_embedder,):
+        assert isinstance(cached, functools._lru_cache_wrapper)
+        cached.cache_clear()
+
+
+def arguments(output: Path, *more: str, clips: int = 7, metrics: str = METRICS) -> list[str]:
+    """A run of the tiny system on the tiny data."""
+    shared = ["--data", "tiny", "--embedder", "tiny", "--clips", str(clips), "--output", str(output)]
+    return ["run", "tiny-tone", *more, *shared, "--metrics", metrics, "--batch-size", "3"]
+
+
+def run(output: Path, *more: str, **options: object) -> list[Row]:
+    """The rows of a run of the tiny system."""
+    main(arguments(output, *more, **options))  # type: ignore[arg-type]
+    return RowStore(output / "rows.jsonl").rows()
+
+
+def row(rows: list[Row], metric: str, system: str = "tiny tone") -> Row:
+    """The row of one metric of one system."""
+    (found,) = [row for row in rows if (row.metric, row.system) == (metric, system)]
+    return found
+
+
+def numbers(rows: list[Row]) -> list[tuple]:
+    """Rows without what may differ from run to run: time, and the code's state."""
+    return [(r.key, *(str(number) for number in (r.value, r.low, r.high))) for r in rows]  # a NaN equals no other
