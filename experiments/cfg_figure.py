@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from bassbench.baselines import CODEC, REAL
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
-from experiments.panels import headline, level_line, panels
+from experiments.panels import headline, level_line, panels, plain_numbers
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
 
 # Metric, colours (dark is bad), and the ends of the colour scale where they do not follow from the values.
@@ -84,7 +84,7 @@ def _draw_curves(axes: Axes, weights: Sequence[float], curves: dict[float, list[
     values = [row.value for line in curves.values() for row in line]
     if min(values) > 0 and max(values) / min(values) > 10:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        plain_numbers(axes.yaxis)
     for (phi, line), colour in zip(curves.items(), sns.color_palette("viridis_r", len(curves)), strict=True):
         axes.plot(weights, [row.value for row in line], "o-", color=colour, markersize=4, label=f"phi {phi:g}")
         lows, highs = [row.low for row in line], [row.high for row in line]

@@ -29,7 +29,7 @@ from contrastive.scoring import WEIGHTS
 from experiments import playing, sizes
 from experiments.grounding_figure import Drawn, grounding_figure
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
-from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, REAL, SAME, Sounds, Styles
+from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, SAME, Sounds, Styles
 from experiments.timbre import timbre_protocol
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
@@ -247,12 +247,13 @@ def findings(rows: Sequence[Row]) -> str:
         said.append(
             f"Here the {metric} is {row(GROUNDED, metric).value:.3f} against {row(PLAIN, metric).value:.3f}, a ratio "
             f"of {_text(found)}: the paper's is {reached}{surely}. "
-            f"The right notes in the style's program lie at {row(SAME, metric).value:.3f}."
+            f"The right notes in the style's program lie at {row(SAME, metric).value:.3f}, a ratio of "
+            f"{row(SAME, metric).value / row(PLAIN, metric).value:.2f}."
         )
     said.append(
         f"The style's program is recognised in {row(GROUNDED, IDENTIFIED).value:.0%} of the grounded basses and "
-        f"{row(PLAIN, IDENTIFIED).value:.0%} of the others ({row(SAME, IDENTIFIED).value:.0%} of real bass played with "
-        f"it, {row(REAL, IDENTIFIED).value:.0%} of the mixes' own)."
+        f"{row(PLAIN, IDENTIFIED).value:.0%} of the others ({row(CODEC, IDENTIFIED).value:.0%} of the style clips "
+        f"through the codec, {row(SAME, IDENTIFIED).value:.0%} of real bass played with the program)."
     )
     match, plain, ours = row(GROUNDED, MATCH_CHANGE), row(PLAIN, FAD), row(GROUNDED, FAD)
     effect = "costs" if match.high < 0 else "gains" if match.low > 0 else "changes nothing certain of"

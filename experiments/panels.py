@@ -8,8 +8,10 @@ from typing import Any
 import matplotlib
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path
@@ -51,8 +53,16 @@ def headline(axes: Axes, text: str) -> None:
     sns.despine(ax=axes, left=False, bottom=False)
 
 
+def plain_numbers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times the powers of ten, written out."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
 def level_line(axes: Axes, value: float, name: str) -> None:
     """A dashed horizontal line with its name just above its right end."""
     axes.axhline(value, color="0.45", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": True}
-    axes.annotate(name, (0.995, value), (0, 2), ha="right", va="bottom", fontsize=7.5, color="0.35", **place)  # type: ignore[arg-type]
+    words = {"fontsize": 7.5, "color": "0.35", "bbox": {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.8}}
+    axes.annotate(name, (0.995, value), (0, 3), ha="right", va="bottom", zorder=5, **words, **place)  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ from experiments.grounding import (
     findings,
 )
 from experiments.playing import FAD, MATCH
-from experiments.styles import ANCHORS, COSINE, DIFFERENT, EUCLIDEAN, REAL, SAME, other_program, replayed
+from experiments.styles import ANCHORS, CODEC, COSINE, DIFFERENT, EUCLIDEAN, SAME, other_program, replayed
 from reference_model.pipeline import BassAccompaniment
 
 
@@ -123,7 +123,7 @@ def test_changes_of_known_distances() -> None:
 
 
 def test_findings_compare_with_table_1() -> None:
-    rows = [made_row(system, IDENTIFIED, 0.125, 0, 1) for system in (SAME, REAL)]
+    rows = [made_row(system, IDENTIFIED, 0.125, 0, 1) for system in (SAME, CODEC)]
     rows += [made_row(SAME, metric, 0.1, 0.1, 0.1) for metric in (COSINE, EUCLIDEAN)]
     for system, strength, cosine in ((PLAIN, 0.0, 0.6), (GROUNDED, 1.0, 0.2), (GROUNDED, 0.5, 0.3)):
         setting = {"strength": strength, "exponent": 2.0}
