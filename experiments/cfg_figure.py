@@ -77,7 +77,8 @@ def safety_figure(path: Path, rows: Sequence[Row], *, system: str) -> None:
             )
             axes.tick_params(left=False, bottom=False, labelrotation=0)
             axes.set(xlabel="guidance weight" if place > 2 else "", ylabel="phi" if place % 3 == 0 else "")
-            axes.set_title(_NAMES.get(metric, metric), loc="left", fontweight="bold")
+            name = _NAMES.get(metric, metric)
+            axes.set_title(name[0].upper() + name[1:], loc="left", fontweight="bold")
 
 
 def _draw_curves(axes: Axes, weights: Sequence[float], curves: dict[float, list[Row]], anchors: Sequence[Row]) -> None:

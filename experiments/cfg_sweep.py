@@ -179,8 +179,7 @@ def findings(rows: Sequence[Row]) -> str:
     real = next(row for row in rows if row.system == REAL and row.metric == FAD)
     collapsed = [row for row in ours if row.metric == COLLAPSED and row.value > 0]
     said = [
-        "The paper finds FAD lowest at a moderate guidance weight, and rescaled guidance better than plain above "
-        f"{_PAPER_WEIGHT:g}.",
+        f"The paper finds rescaled guidance better than plain above a weight of {_PAPER_WEIGHT:g}.",
         f"Here FAD is lowest, {_text(best)}, at weight {best.setting['cfg']:g} with phi {best.setting['phi']:g} (real "
         f"bass of other songs: {_text(real)}).",
     ]
@@ -219,6 +218,8 @@ def rescale_text(phi: float, rows: Sequence[Row]) -> str:
             break
         onset = row.setting["cfg"]
     where = f"from weight {onset:g} on" if onset is not None else f"at weight {_list(helps)}, not beyond"
+    if onset == rows[-1].setting["cfg"]:
+        where = f"at weight {onset:g}, the highest tried"
     strongest = min(rows, key=lambda row: row.value)
     return (
         f"Rescaling with phi {phi:g} helps {where} (most at weight {strongest.setting['cfg']:g}: FAD changes by "

@@ -15,7 +15,7 @@ from experiments.panels import headline, level_line, panels
 from experiments.playing import MATCH
 from experiments.styles import CODEC, COSINE, DIFFERENT, EUCLIDEAN, REAL, SAME
 
-_STRENGTH, _EXPONENT = "strength, at beta^2", "exponent, at strength 1"
+_STRENGTH, _EXPONENT = "strength, at beta²", "exponent of beta, at strength 1"
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def _sweep(axes: Axes, rows: Sequence[Row], swept: Sequence[Row], distance: str,
     chance = 1 / 8
     level_line(axes, chance, "program by chance")
     axes.set_ylim(0, None)
-    axes.set_xlabel("strength of grounding")
+    axes.set(xlabel="strength of grounding (0: none)", ylabel="distance; share of clips")
     axes.legend(loc="best")
-    headline(axes, "Strength")
+    headline(axes, "What the strength does")
 
 
 def _trade(axes: Axes, rows: Sequence[Row], swept: Sequence[Row]) -> None:
@@ -115,7 +115,7 @@ def _trade(axes: Axes, rows: Sequence[Row], swept: Sequence[Row]) -> None:
             next(row.value for row in rows if row.system == system and row.metric == m) for m in (COSINE, MATCH)
         )
         axes.plot(across, up, "D", color="0.5", markersize=5)
-        axes.annotate(system, (across, up), (5, 4), textcoords="offset points", fontsize=7.5, color="0.35")
+        axes.annotate(system, (across, up), (5, -10), textcoords="offset points", fontsize=7.5, color="0.35")
     axes.set(xlabel=f"{COSINE} (lower is nearer to the style)", ylabel=f"{MATCH} (higher fits the mix better)")
     axes.margins(0.12)
     axes.legend(loc="best")

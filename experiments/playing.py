@@ -112,7 +112,7 @@ class Judge:
             embedding=self.embedding(key, lambda: sound),
             match=float(score_features([mix], [bass], self.matcher)[0, 0]),
             chords=float(np.nan_to_num(share)),
-            level=float(np.clip(np.nan_to_num(found.relative_db, nan=-_FAINTEST), -_FAINTEST, _FAINTEST)),
+            level=float(np.clip(np.round(np.nan_to_num(found.relative_db, nan=-_FAINTEST), 2), -_FAINTEST, _FAINTEST)),
             clipping=float(np.nan_to_num(found.clipping_share, nan=1.0)),
             collapsed=float(not found.passed),
         )

@@ -9,9 +9,10 @@ from tiny_studies import MATCHER, SAMPLES, made_row, save_tiny_weights, use_made
 
 from bassbench import embedding_cache
 from bassbench.bad_input import BadInputError
+from bassbench.baselines import REAL, real
 from bassbench.rows import Row, RowStore
 from bassbench.song_bank import Song
-from experiments import playing, sizes
+from experiments import cfg_sweep, playing, sizes
 from experiments.cfg_sweep import DIFFERENCE, FULL, QUICK, SYSTEM, CFGSweep, cells, findings, rescale_text
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Player
 from reference_model import studies
@@ -65,7 +66,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     difference = found[SYSTEM, 3.0, 1.0, FAD] - found[SYSTEM, 3.0, 0.0, FAD]
     assert found[SYSTEM, 3.0, 1.0, DIFFERENCE] == pytest.approx(difference)
     report = (config.output / "cfg_sweep.md").read_text()
-    assert "The paper finds FAD lowest" in report and "The paper finds" in capsys.readouterr().out
+    assert "The paper finds rescaled guidance better" in report and "The paper finds" in capsys.readouterr().out
 
     written = {path.name: path.read_bytes() for path in config.output.iterdir()}
     for module, name in ((BassAccompaniment, "generate_latents"), (playing, "cached_clip"), (playing, "fad")):
@@ -78,6 +79,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same_without_its_cache(
     config: CFGSweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(config, cfg=(3.0,))
+    monkeypatch.setattr(cfg_sweep, "anchors", lambda codec: {REAL: real})
     config.run()
     cut = dataclasses.replace(config, output=tmp_path / "cut")
     sample, asked = BassAccompaniment.generate_latents, []
@@ -126,6 +128,7 @@ def differences(*intervals: tuple[float, float]) -> list[Row]:
     [
         ([(-1, 1), (-2, 1), (-3, -1), (-9, -5)], "helps from weight 4 on (most at weight 5: FAD changes by -7.0"),
         ([(-3, -1), (-2, 1)], "helps at weight 2, not beyond"),
+        ([(1, 3), (-3, -1)], "helps at weight 3, the highest tried"),
         ([(1, 3), (-3, -1)], "harms at 2"),
         ([(-1, 1)], "no certain difference"),
         ([(1, 2)], "helps at no weight and harms at 2"),
