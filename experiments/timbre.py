@@ -35,7 +35,8 @@ class TimbreClassifier:
 def timbre_protocol(examples: int) -> str:
     """How the classifier was made, for the protocol of what it measures."""
     how = protocol(EMBEDDER)
-    return f"version {_VERSION}, logistic regression over {how['embedder']} {how['revision']}, {examples} real basses of {SECONDS:g} s"
+    embedder = f"{how['embedder']} {how['revision']}"
+    return f"version {_VERSION}, logistic regression over {embedder}, {examples} real basses of {SECONDS:g} s"
 
 
 def fit_timbre(
