@@ -18,7 +18,8 @@ _RATE, _HOP = 22_050, 512
 _BELOW_MIX = -2.0  # LU, the middle of the song bank's range
 _LOWEST = 28  # E1
 _FINGERED_BASS = 33
-_STAY = 0.9  # that a chord goes on at the next beat
+# Of a few pairs of these, the best on ten validation songs: the right root on 72 % of beats.
+_SHARPNESS, _STAY = 30.0, 0.5
 
 
 class RootNotes:
@@ -107,7 +108,7 @@ def estimated_roots(mix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     frames = frames[frames < chroma.shape[1]]
     by_beat = np.stack([part.mean(axis=1) for part in np.split(chroma, frames[1:], axis=1)], axis=1)
     by_beat /= np.maximum(np.linalg.norm(by_beat, axis=0), 1e-9)
-    likelihood = np.exp(8 * _templates() @ by_beat)
+    likelihood = np.exp(_SHARPNESS * _templates() @ by_beat)
     chords = librosa.sequence.viterbi_discriminative(
         likelihood / likelihood.sum(axis=0), librosa.sequence.transition_loop(24, _STAY)
     )
