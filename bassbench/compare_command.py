@@ -1,6 +1,7 @@
 """`bassbench compare A B`: which of two scored systems is better, metric by metric, on the clips that both have."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRow
 from bassbench.clip_set import ClipEntry, open_clip_set
 from bassbench.evaluation import directions
+from bassbench.fad import FewWindowsWarning
 from bassbench.metric_registry import chosen_metrics
 from bassbench.paired import holm, paired_difference
 from bassbench.rows import Row, RowStore
@@ -157,7 +159,9 @@ def _set_line(one: _Run, other: _Run, name: str, clips: Sequence[str], seed: int
         return {**line, "difference": "no paired test"}, nan
     plans = [_plan(run, metric, clips) for run in (one, other)]
     sets = [embedded_sets(plan, _source(run, plan.pieces)) for run, plan in zip((one, other), plans, strict=True)]
-    result = metric.difference(sets[0].reference, sets[0].bass, sets[1].bass, np.random.default_rng(seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewWindowsWarning)  # said when the runs were scored
+        result = metric.difference(sets[0].reference, sets[0].bass, sets[1].bass, np.random.default_rng(seed))
     if not whole:
         line = {"first": "", "second": ""}  # these were measured on other clips
     songs = len({entry.song for entry in plans[0].pieces.entries})

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import tyro
 from accelerate import PartialState
 
@@ -86,7 +88,7 @@ def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
     Raises:
         BadInputError: the options, the data or the subject cannot be used.
     """
-    state = PartialState()
+    state = processes()
     share = Share(state.process_index, state.num_processes)
     plan = make_plan(options, playing=not subject.outputs)
     folder = options.output or Path("runs") / f"{_slug(subject.name)}-{_slug(plan.data)}"
@@ -112,6 +114,12 @@ def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
     RowStore(folder / ROWS).keep_only(rows)
     write_text(folder / TABLE, markdown_board(rows, subject.name, directions()))
     return folder, rows
+
+
+def processes() -> PartialState:
+    """This process among those that were launched together; they may wait a day for the slowest."""
+    # Without a GPU it looks for other processes only if told that the CPU is meant.
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1))
 
 
 def make_plan(options: Evaluation, *, playing: bool) -> Plan:

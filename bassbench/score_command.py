@@ -7,7 +7,7 @@ from typing import Any
 import tyro
 
 from bassbench.bad_input import BadInputError
-from bassbench.evaluation import Evaluation, Subject, evaluate, report_run
+from bassbench.evaluation import Evaluation, Subject, evaluate, processes, report_run
 from bassbench.files import content_hash
 from bassbench.sources import FolderSource, Pieces, Source, SystemSource
 from bassbench.systems import load_system, parse_arguments
@@ -61,6 +61,7 @@ class Run(Evaluation):
         """
         if self.batch_size < 1:
             raise BadInputError(f"--batch-size must be at least 1, got {self.batch_size}")
+        processes()  # gives each its own GPU before the system takes one
         system = load_system(self.system, self.arguments)
         name = self.name or str(system.name)
         setting: dict[str, Any] = parse_arguments(self.arguments)

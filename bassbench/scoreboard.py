@@ -1,5 +1,6 @@
 """A run as a table: a line for each metric, a column for the system and for each anchor."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -15,8 +16,12 @@ def board(rows: Sequence[Row], subject: str, directions: Mapping[str, str], *, i
     systems = list(dict.fromkeys(row.system for row in rows))
     columns = [subject, *(name for name in systems if name != subject)]
     most = max((row.clips for row in rows), default=0)
+    # What is undefined everywhere (the style metrics where no style was asked for) has no line.
+    defined = {row.metric for row in rows if not math.isnan(row.value)}
     lines: dict[str, dict[str, str]] = {}
     for row in rows:
+        if row.metric not in defined:
+            continue
         line = lines.setdefault(
             row.metric, {"metric": row.metric, "better": _SIGNS.get(directions.get(row.metric, ""), "")}
         )

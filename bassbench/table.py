@@ -68,9 +68,8 @@ def interval_text(value: float, low: float, high: float) -> str:
         return "undefined"
     digits = 3 - (math.floor(math.log10(abs(value))) + 1 if value else 1)
     decimals = min(max(digits, 0), 6)
-    if math.isnan(low) or math.isnan(high):
-        return f"{value:.{decimals}f}"
-    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    shown = [f"{round(number, decimals) + 0.0:.{decimals}f}" for number in (value, low, high)]  # no "-0.00"
+    return shown[0] if math.isnan(low) or math.isnan(high) else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def terminal(frame: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 import tracemalloc
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from accelerate.state import AcceleratorState
 from tiny_suite import PLUGIN, arguments, installed, numbers, row, run
 
 from bassbench.__main__ import main
@@ -166,18 +168,28 @@ def test_killed_at_twenty_moments_the_rows_are_those_of_an_unbroken_run(tmp_path
     assert not list(tmp_path.glob("killed*/rows.jsonl.*"))
 
 
+def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
+    """As `torchrun --nproc-per-node 2 -m bassbench run` starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for count in (1, 2):
+        command = arguments(tmp_path / str(count), "--seed", "6")
+        shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}
+        shared |= {"MASTER_ADDR": "127.0.0.1", "BASSBENCH_CACHE": str(tmp_path / f"cache{count}")}
+        started = [
+            _started(command, shared | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}))
+            for rank in range(count)
+        ]
+        assert [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in started] == [0] * count
+    assert len(list((tmp_path / "2").glob("clips.*.jsonl"))) == 2
+    one, two = (RowStore(tmp_path / count / "rows.jsonl").rows() for count in "12")
+    assert numbers(one) == numbers(two)
+
+
 def _child(command: list[str], cache: Path, kill_after: float | None = None) -> int:
     """Run a command in a process of its own, killed after some seconds; its exit status, or minus the signal."""
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            os.environ["BASSBENCH_CACHE"] = str(cache)
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
-            main(command)
-            code = 0
-        finally:
-            os._exit(code)
+    process = _started(command, {"BASSBENCH_CACHE": str(cache)})
     if kill_after is not None:
         until = time.monotonic() + kill_after
         while time.monotonic() < until:
@@ -187,6 +199,22 @@ def _child(command: list[str], cache: Path, kill_after: float | None = None) -> 
             time.sleep(0.002)
         os.kill(process, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def _started(command: list[str], environment: dict[str, str]) -> int:
+    """Start a command in a process of its own, forked so that nothing is imported again; its id."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            os.environ |= environment
+            AcceleratorState._reset_state(reset_partial_state=True)
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            main(command)
+            code = 0
+        finally:
+            os._exit(code)
+    return process
 
 
 @pytest.mark.parametrize("processes", [2, 3])
