@@ -115,6 +115,20 @@ def test_a_folder_of_what_a_system_played_scores_as_the_system_did(folder: Path,
         assert row(scored, name).value == row(played, name).value
 
 
+def test_a_folder_of_stems_is_scored(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for track in ("one", "two", "three"):
+        (tmp_path / "stems" / track).mkdir(parents=True)
+        for stem in ("bass", "drums"):
+            audio = 0.1 * generator.standard_normal((48_000 * 5, 2))
+            soundfile.write(tmp_path / "stems" / track / f"{stem}.wav", audio, 48_000)
+    data = ["--data", str(tmp_path / "stems"), "--seconds", "2", "--clips", "3", "--metrics", "tiny level"]
+    main(["run", "tiny-tone", *data, "--output", str(tmp_path / "out")])
+    rows = RowStore(tmp_path / "out" / "rows.jsonl").rows()
+    assert row(rows, "tiny level", REAL).value == pytest.approx(-20, abs=0.2)
+    assert row(rows, "tiny level").clips == 3
+
+
 def test_audio_that_changed_is_scored_anew(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "audio", tmp_path / "basses")
     command = ["score", str(tmp_path / "basses"), "--data", "tiny", "--clips", "7", "--metrics", "tiny level"]
