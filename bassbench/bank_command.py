@@ -11,9 +11,8 @@ import tyro
 from tqdm import tqdm
 
 from bassbench.audio import write_audio
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, clip_requests
-from bassbench.files import atomic_path
+from bassbench.files import write_text
 from bassbench.render import Clip, render_stems
 from bassbench.song_bank import SPLITS, Song, load_songs
 
@@ -65,11 +64,7 @@ def _render(request: ClipRequest, folder: Path, *, stems: bool) -> None:
 def write_truth(path: Path, clip: Clip) -> None:
     """Write what is known of a clip (chords, beats, notes, key, tempo) as JSON."""
     truth = dataclasses.asdict(dataclasses.replace(clip, mix=np.empty(0), bass=np.empty(0)))
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps({k: v for k, v in truth.items() if k not in ("mix", "bass")}, indent=1))
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot write ({error.strerror})") from None
+    write_text(path, json.dumps({k: v for k, v in truth.items() if k not in ("mix", "bass")}, indent=1))
 
 
 def _file_name(track: str) -> str:

@@ -15,10 +15,11 @@ from bassbench.clip_rows import ClipRow
 from bassbench.clip_set import ClipEntry, open_clip_set
 from bassbench.evaluation import directions
 from bassbench.fad import FewWindowsWarning
+from bassbench.files import write_text
 from bassbench.metric_registry import chosen_metrics
 from bassbench.paired import holm, paired_difference
 from bassbench.rows import Row, RowStore
-from bassbench.run_folder import ROWS, RunConfig, read_config, read_values, write_text
+from bassbench.run_folder import ROWS, RunConfig, read_config, read_values
 from bassbench.set_metrics import SET_METRICS, SetMetric
 from bassbench.sources import FolderSource, KeptSource, Pieces, Source
 from bassbench.suite import Plan, embedded_sets, partners

@@ -16,14 +16,14 @@ from bassbench.baselines import Codec, anchors
 from bassbench.clip_rows import ClipRow, ClipRowStore
 from bassbench.clip_set import ClipSet, open_clip_set, parts
 from bassbench.embed import DEFAULT_EMBEDDER, protocol
-from bassbench.files import cache_folder, content_hash
+from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import all_metrics, chosen_metrics
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.probes import MATCH, PROBES, Probe
 from bassbench.rows import Row, RowStore, measured
-from bassbench.run_folder import ROWS, TABLE, RunConfig, start_run, write_text, write_values
+from bassbench.run_folder import ROWS, TABLE, RunConfig, start_run, write_values
 from bassbench.scoreboard import markdown_board, terminal_board
 from bassbench.set_metrics import MIN_SONGS, SetMetric
 from bassbench.sources import STYLES, AnchorSource, Pieces, Source, SystemSource

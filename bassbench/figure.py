@@ -18,7 +18,7 @@ from bassbench.files import atomic_path
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.labelsize": 9,
@@ -63,7 +63,7 @@ def curve_figure(
         raise ValueError("a figure takes the rows of one metric, at least one of them on the curve")
     require_one_protocol(rows)
     frame = _frame(curves, across, hue)
-    with sns.axes_style("whitegrid", rc=_STYLE), matplotlib.rc_context(_STYLE):
+    with sns.axes_style("whitegrid", rc=STYLE), matplotlib.rc_context(STYLE):
         figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -73,7 +73,7 @@ def curve_figure(
         axes.set(xlabel=x_label or across, ylabel=y_label or curves[0].metric)
         axes.set_title(title, loc="left", fontweight="bold")
         sns.despine(ax=axes, left=False, bottom=False)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _frame(curves: Sequence[Row], across: str, hue: str | None) -> pd.DataFrame:
@@ -164,7 +164,12 @@ def _top(group: Sequence[float], gap: float) -> float:
     return sum(group) / len(group) + gap * (len(group) - 1) / 2
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure (png, svg or pdf by suffix), whole or not at all.
+
+    Raises:
+        BadInputError: it cannot be written.
+    """
     try:
         with atomic_path(path) as temporary:
             # No software version and no date inside: the same rows give the same file.

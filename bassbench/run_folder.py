@@ -15,7 +15,7 @@ from typing import Any
 
 from bassbench.bad_input import BadInputError
 from bassbench.clip_rows import ClipRow, as_line, parse_row
-from bassbench.files import atomic_path
+from bassbench.files import atomic_path, write_text
 from bassbench.jsonl import read_lines
 
 CONFIG, ROWS, VALUES, TABLE = "config.json", "rows.jsonl", "values.jsonl", "table.md"
@@ -110,16 +110,3 @@ def read_values(folder: Path) -> dict[str, list[ClipRow]]:
         row, system = parse_row(line, where)
         values.setdefault(system, []).append(row)
     return values
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
-
-    Raises:
-        BadInputError: it cannot be written.
-    """
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text)
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot write ({error.strerror})") from None

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import atomic_path
+from bassbench.files import write_text
 from bassbench.rows import RowStore
 from experiments import (
     autoencoders,
@@ -182,11 +182,7 @@ def write_page(folder: Path, size: Size) -> None:
         if (folder / f"{name}.png").exists():
             sections += ["", f"[![{study.question}]({name}.png)]({name}.md)"]
     text = "\n".join([_HEAD.strip(), "", *claims, *sections, "", _FOOT.strip(), ""])
-    try:
-        with atomic_path(folder / "README.md") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder}/README.md: cannot write ({error.strerror})") from None
+    write_text(folder / "README.md", text)
 
 
 _HEAD = """

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path
+from bassbench.figure import save_figure
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 
@@ -42,11 +41,7 @@ def proof_figure(path: Path, rows: Sequence[Row]) -> None:
             line[0].set_title(f"{split} split", loc="left", fontweight="bold")
             line[0].set_ylabel("AUC")
         grid[0][0].legend(loc="lower left")
-        try:
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, metadata={"Software": None})
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{path}: cannot write the figure ({error})") from None
+        save_figure(figure, path)
 
 
 def _panel(axes: Axes, rows: Sequence[Row], panel: tuple[str, str, str], colours: dict) -> None:

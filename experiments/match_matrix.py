@@ -24,6 +24,7 @@ from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.figure import save_figure
 from bassbench.files import atomic_path, content_hash
 from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
@@ -196,11 +197,7 @@ def matrix_figure(path: Path, matrices: dict[str, np.ndarray]) -> None:
         panels[0].set_ylabel("mix")
         assert image is not None
         figure.colorbar(image, ax=list(panels), label="share of the mix's row", shrink=0.8)
-        try:
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, metadata={"Software": None})
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{path}: cannot write the figure ({error})") from None
+        save_figure(figure, path)
 
 
 def _read_matrix(path: Path) -> np.ndarray:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import seaborn as sns
@@ -13,20 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path
-
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.labelsize": 9,
-    "axes.titlesize": 10,
-    "axes.edgecolor": "0.3",
-    "axes.linewidth": 0.8,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-}
+from bassbench.figure import STYLE, save_figure
 
 
 @contextmanager
@@ -36,15 +22,11 @@ def panels(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
     Raises:
         BadInputError: the file cannot be written.
     """
-    with sns.axes_style("whitegrid", rc=_STYLE), matplotlib.rc_context(_STYLE):
+    with sns.axes_style("whitegrid", rc=STYLE), matplotlib.rc_context(STYLE):
         figure = Figure(figsize=inches, dpi=200, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        try:
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, metadata={"Software": None})
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{path}: cannot write the figure ({error})") from None
+        save_figure(figure, path)
 
 
 def headline(axes: Axes, text: str) -> None:

@@ -23,7 +23,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bassbench.bad_input import exit_on_bad_input
-from bassbench.files import atomic_path
+from bassbench.figure import save_figure
+from bassbench.files import write_text
 from bassbench.table import markdown
 from bassbench.training_data import training_stems
 from reference_model import train_autoencoder, train_diffusion
@@ -179,8 +180,7 @@ def write(folder: Path, codecs: dict[str, list[dict[str, Any]]], unets: dict[str
         "![Pitch kept and spectral distance over training](recipes.png)\n"
     )
     for name, content in (("recipes.md", text), ("recipes.csv", pd.concat([first, second]).to_csv(index=False))):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(folder / name, content)
     curves = pd.DataFrame(
         [
             {"variant": name, "step": row.get("step", 0), **{field: row[field] for field in _CODEC_FIELDS}}
@@ -190,7 +190,7 @@ def write(folder: Path, codecs: dict[str, list[dict[str, Any]]], unets: dict[str
         ]
     )
     with sns.axes_style("whitegrid"):
-        figure = Figure(figsize=(9, 3.8), layout="constrained")
+        figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
         for axis, field, label in (
@@ -203,8 +203,7 @@ def write(folder: Path, codecs: dict[str, list[dict[str, Any]]], unets: dict[str
             axis.set(xlabel="training step", ylabel=label)
         left.set_ylim(0, 1)
         sns.move_legend(right, "center left", bbox_to_anchor=(1.02, 0.5), frameon=False, title="", fontsize=8)
-        with atomic_path(folder / "recipes.png") as temporary:
-            figure.savefig(temporary, dpi=150, format="png")
+        save_figure(figure, folder / "recipes.png")
 
 
 def _median(values: list[float]) -> float:

@@ -10,8 +10,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path
+from bassbench.figure import save_figure
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 
@@ -57,8 +56,4 @@ def validity_figure(path: Path, rows: Sequence[Row]) -> None:
         assert image is not None
         label = "AUC: the real bass scores better (0.5: the metric does not see the damage)"
         figure.colorbar(image, ax=list(panels), label=label, shrink=0.6, pad=0.01)
-        try:
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, metadata={"Software": None})
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{path}: cannot write the figure ({error})") from None
+        save_figure(figure, path)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import Codec
 from bassbench.bootstrap import Interval
-from bassbench.files import atomic_path, content_hash
+from bassbench.files import atomic_path, content_hash, write_text
 from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
@@ -120,11 +120,7 @@ def report(rows: Sequence[Row], folder: Path, name: str, *, title: str, settings
     frame = table(rows, settings)
     print(f"\n{title}\n\n{terminal(frame)}\n")
     text = f"# {title}\n\n{markdown(frame)}\n{notes.strip()}\n\n![{title}]({name}.png)\n\n{protocol_card(rows)}"
-    try:
-        with atomic_path(folder / f"{name}.md") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder / name}.md: cannot write ({error.strerror})") from None
+    write_text(folder / f"{name}.md", text)
     write_csv(rows, folder / f"{name}.csv")
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL
 from bassbench.datasets import UNSEEN_FONT
-from bassbench.files import atomic_path
+from bassbench.files import write_text
 from bassbench.rows import Row, write_csv
 from bassbench.table import interval_text, markdown, terminal
 from reference_model import evaluate_bass as bass
@@ -114,9 +113,5 @@ def write_report(rows: Sequence[Row], folder: Path) -> None:
     title = "Targets of the reference model"
     print(f"\n{title}\n\n{terminal(frame)}\n")
     text = f"# {title}\n\n{markdown(frame)}\n{codec.__doc__}\n{studies.protocol_card(rows)}"
-    try:
-        with atomic_path(folder / f"{NAME}.md") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder / NAME}.md: cannot write ({error.strerror})") from None
+    write_text(folder / f"{NAME}.md", text)
     write_csv(rows, folder / f"{NAME}.csv")

@@ -13,7 +13,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.datasets import load_clips
 from bassbench.embed import embed
 from bassbench.fad import frechet_distance
-from bassbench.files import atomic_path
+from bassbench.figure import save_figure
 from bassbench.gaussian import Gaussian
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
@@ -65,7 +65,7 @@ class ValidationSamples:
 def draw_spectrograms(rows: Mapping[str, Sequence[np.ndarray]], path: Path) -> None:
     """Mel spectrograms of audio `(2, samples)`: one row a name, one column a clip."""
     columns = len(next(iter(rows.values())))
-    figure = Figure(figsize=(4.2 * columns, 1.9 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns, 1.9 * len(rows)), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     for line, (name, clips) in zip(axes, rows.items(), strict=True):
@@ -84,8 +84,7 @@ def draw_spectrograms(rows: Mapping[str, Sequence[np.ndarray]], path: Path) -> N
         line[0].set_ylabel(name)
     for axis in axes[-1]:
         axis.set_xlabel("seconds")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=90, format="png")
+    save_figure(figure, path)
 
 
 def _statistics(basses: Sequence[np.ndarray]) -> Gaussian:
