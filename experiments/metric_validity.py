@@ -154,7 +154,7 @@ class MetricValidity:
 
 
 QUICK = MetricValidity(test=3, human=3, reference_clips=0)
-FULL = MetricValidity(test=48, human=40, reference_clips=33)
+FULL = MetricValidity(test=18, human=12, reference_clips=18)
 
 
 def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], list[ClipRequest]]]) -> list[Row]:
@@ -191,7 +191,7 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
                     "split": split,
                     "damage": name,
                     "version": metric.version,
-                    **({"weights": clips.codec.hash} if name == damage.CODEC else {}),
+                    **({"codec": clips.codec.hash} if name == damage.CODEC else {}),
                 },
                 metric=kind,
                 clips=len(evaluated),

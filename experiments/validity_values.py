@@ -39,7 +39,7 @@ ClipValues = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True)
 class ModelCodec:
-    """A model's bass autoencoder as a damage, and the hash of the model's weights."""
+    """A model's bass autoencoder as a damage, and the hash of its weights."""
 
     through: Codec
     hash: str
@@ -53,7 +53,7 @@ def model_codec(weights: str, device: str) -> ModelCodec:
         BadInputError: unknown or damaged weights, unavailable device.
     """
     model = studies.load_model(weights, device)
-    return ModelCodec(studies.codec(model), studies.weights_hash(model))
+    return ModelCodec(studies.codec(model), studies.networks_hash(model.bass_autoencoder))
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,21 @@ def load_model(weights: str, device: str) -> BassAccompaniment:
 
 def weights_hash(model: BassAccompaniment) -> str:
     """Eight hexadecimal digits of all weights: results of other weights are other results."""
+    return networks_hash(model.mix_autoencoder, model.bass_autoencoder, model.unet)
+
+
+def networks_hash(*networks: torch.nn.Module) -> str:
+    """The same of some networks: what one of them alone decides stays valid when another is trained further."""
     parts: list[bytes | str] = []
-    for network in (model.mix_autoencoder, model.bass_autoencoder, model.unet):
+    for network in networks:
         for name, tensor in sorted(network.state_dict().items()):
             parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
     return content_hash(*parts)[:8]
+
+
+def codec_setting(model: BassAccompaniment) -> dict[str, str]:
+    """The setting of an anchor that goes through the bass autoencoder."""
+    return {"codec": networks_hash(model.bass_autoencoder)}
 
 
 def codec(model: BassAccompaniment) -> Codec:
