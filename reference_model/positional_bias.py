@@ -1,4 +1,9 @@
-"""Dynamic positional bias (paper, section 2.2): attention that works at lengths never seen in training."""
+"""Dynamic positional bias (paper, section 2.2): attention that works at lengths never seen in training.
+
+And what it stands against: absolute positions, added to the frames, and attention that knows no positions.
+"""
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,29 +41,45 @@ class PositionalBias(nn.Module):
         return bias[:, row[:, None] - column + length - 1]
 
 
+Positions = Literal["dynamic", "absolute", "none"]
+"""How attention knows where a frame is: the paper's bias, sinusoids added to the frames, or not at all."""
+
+
+def sinusoids(length: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Absolute positions 0 to length - 1, `(length, width)` (Vaswani et al., 2017, section 3.5)."""
+    frequency = 10_000.0 ** (-torch.arange(0, width, 2, device=device) / width)
+    angle = torch.arange(length, device=device)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]
+
+
 class Attention(nn.Module):
     """softmax(Q K^T / sqrt(d) + B) V over frames, added to the input; `(batch, channels, 1, frames)` in and out."""
 
     _ROWS = 1024  # queries at a time: the memory for a long file grows with its length, not with its square
 
-    def __init__(self, width: int, heads: int, norm: nn.Module) -> None:
+    def __init__(self, width: int, heads: int, norm: nn.Module, positions: Positions = "dynamic") -> None:
         super().__init__()
         self.heads = heads
         self.norm = norm
         self.qkv = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
-        self.bias = PositionalBias(heads)
+        self.bias = PositionalBias(heads) if positions == "dynamic" else None
+        self.absolute = positions == "absolute"
 
     def forward(self, image: Tensor) -> Tensor:
         frames = self.norm(image).permute(0, 2, 3, 1).squeeze(1)
         batch, length, width = frames.shape
+        if self.absolute:
+            frames = frames + sinusoids(length, width, frames.device).to(frames)
         query, key, value = self.qkv(frames).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         key = key.transpose(-1, -2) * key.shape[-1] ** -0.5
-        bias = self.bias(length)
+        bias = None if self.bias is None else self.bias(length)
         pieces = []
         for start in range(0, length, self._ROWS):
             rows = range(start, min(start + self._ROWS, length))
-            weights = (query[:, :, rows.start : rows.stop] @ key + self.bias.square(bias, rows)).softmax(-1)
-            pieces.append(weights.to(value.dtype) @ value)
+            scores = query[:, :, rows.start : rows.stop] @ key
+            if bias is not None:
+                scores = scores + PositionalBias.square(bias, rows)
+            pieces.append(scores.softmax(-1).to(value.dtype) @ value)
         mixed = torch.cat(pieces, dim=2).transpose(1, 2).reshape(batch, length, width)
         return image + self.output(mixed).unsqueeze(1).permute(0, 3, 1, 2)

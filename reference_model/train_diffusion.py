@@ -43,8 +43,9 @@ from bassbench.trainer import (
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
 from reference_model.latents import encoder_hash, song_latents
+from reference_model.positional_bias import Positions
 from reference_model.training_samples import ValidationSamples
-from reference_model.unet import UNETS, UNet
+from reference_model.unet import UNETS, UNet, UNetConfig
 
 SHIPPED = Path(__file__).parent / "weights" / "small"
 _VALIDATION_SEED = 2402
@@ -57,6 +58,10 @@ class TrainingConfig:
     run: Path
     """Folder for log, checkpoint and weights (unet.safetensors)."""
     preset: Literal["tiny", "small", "paper"] = "small"
+    positions: Positions = "dynamic"
+    """How attention knows where a frame is: the paper's dynamic bias, or what the study of lengths compares it with."""
+    widths: tuple[int, ...] | None = None
+    """Channels at each resolution of the U-Net."""
     steps: int | None = None
     batch_size: int | None = None
     """Of all processes together."""
@@ -108,6 +113,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "small": {"steps": 10_000, "batch_size": 16, "learning_rate": 8e-4},
     "paper": {"steps": 500_000, "batch_size": 128, "learning_rate": 1e-4},
 }
+_SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None}
+"""What a run had that was begun before there was the choice."""
 _FREE_TO_CHANGE = (
     *("run", "device", "threads", "processes", "precision", "accumulate", "initial", "tensorboard", "dry_run"),
     *("log_every", "validate_every", "checkpoint_every", "sample_every"),
@@ -181,7 +188,8 @@ class State:
         """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
         if run.checkpoint.exists():
             tensors, metadata = load_tensors(run.checkpoint)
-            refuse_other_settings(run.path, metadata.get("config", {}), settings_of(config, free=_FREE_TO_CHANGE))
+            before = _SINCE | metadata.get("config", {})
+            refuse_other_settings(run.path, before, settings_of(config, free=_FREE_TO_CHANGE))
             for prefix, model in (("unet.", self.unet), ("average.", self.average)):
                 model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             restore_optimizer(self.optimizer, tensors, "optimizer")
@@ -217,7 +225,7 @@ def train(
     micro = micro_batches(config.batch_size, accelerator, config.accumulate)
 
     torch.manual_seed(config.seed)
-    unet = UNet(UNETS[config.preset]).to(device)
+    unet = UNet(unet_config(config)).to(device)
     if config.initial is not None:
         unet.load_state_dict(UNet.from_pretrained(config.initial).state_dict())
     optimizer = torch.optim.AdamW(
@@ -318,6 +326,15 @@ def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16)
     return totals
 
 
+def unet_config(config: TrainingConfig) -> UNetConfig:
+    """The U-Net to train: the preset's, but for what was asked for; BadInputError if there is no such U-Net."""
+    preset = UNETS[config.preset]
+    try:
+        return dataclasses.replace(preset, positions=config.positions, widths=config.widths or preset.widths)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+
+
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
@@ -347,7 +364,7 @@ def main() -> None:
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
             with torch.device("meta"):
-                print(describe(dataclasses.asdict(config), {"unet": UNet(UNETS[config.preset])}))
+                print(describe(dataclasses.asdict(config), {"unet": UNet(unet_config(config))}))
             return
         RunFolder(config.run)  # refused now, not after the songs are encoded
         if config.threads:
@@ -356,10 +373,9 @@ def main() -> None:
         RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         mix_autoencoder = Autoencoder.from_pretrained(config.mix_autoencoder)
         bass_autoencoder = Autoencoder.from_pretrained(config.bass_autoencoder)
-        unet_config = UNETS[config.preset]
         dims = (mix_autoencoder.config.dims, bass_autoencoder.config.dims)
-        if dims != (unet_config.mix_dims, unet_config.bass_dims):
-            wanted = (unet_config.mix_dims, unet_config.bass_dims)
+        wanted = (UNETS[config.preset].mix_dims, UNETS[config.preset].bass_dims)
+        if dims != wanted:
             raise BadInputError(f"the autoencoders have {dims} dims, preset '{config.preset}' needs {wanted}")
         with accelerator.main_process_first():
             sources = [

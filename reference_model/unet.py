@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.pretrained import load_pretrained
 from bassbench.runs import save_tensors
 from reference_model.blocks import Upsample, convolution
-from reference_model.positional_bias import Attention
+from reference_model.positional_bias import Attention, Positions
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,12 @@ class UNetConfig:
     dropout: float = 0.0
     mix_dims: int = 64
     bass_dims: int = 32
+    positions: Positions = "dynamic"
+    """How attention knows where a frame is; the paper's, and that of weights that do not say, is "dynamic"."""
 
     def __post_init__(self) -> None:
+        if self.positions not in get_args(Positions):
+            raise ValueError(f"positions are one of {', '.join(get_args(Positions))}, not {self.positions}")
         if not self.widths or not 0 <= self.attention <= len(self.widths) or self.blocks < 1:
             raise ValueError(f"a U-Net needs widths, blocks, and attention at no more than all resolutions: {self}")
         if self.level_dims % 2 or any(width % self.heads for width in self.widths[-self.attention or None :]):
@@ -131,7 +136,9 @@ class Resolution(nn.Module):
         pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList(LevelBlock(before, after, config) for before, after in pairs)
         count = config.blocks if attends else 0
-        self.attention = nn.ModuleList(Attention(width, config.heads, ChannelNorm(width)) for _ in range(count))
+        self.attention = nn.ModuleList(
+            Attention(width, config.heads, ChannelNorm(width), config.positions) for _ in range(count)
+        )
 
     def forward(self, image: Tensor, level: Tensor) -> Tensor:
         for index, block in enumerate(self.blocks):

@@ -15,6 +15,7 @@ import torch
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
+from bassbench.runs import load_tensors, save_tensors
 from bassbench.song_bank import Song
 from bassbench.trainer import MEASURED
 from reference_model import latents, train_diffusion
@@ -121,6 +122,23 @@ def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"steps was 5, is 6"):
         train(config(tmp_path, steps=6), Melodies(), Melodies())
     train(config(tmp_path, steps=5, log_every=5, threads=1), Melodies(), Melodies())
+
+
+def test_other_positions_and_widths_are_trained_and_a_run_that_knew_no_choice_goes_on(tmp_path: Path) -> None:
+    unet = train(config(tmp_path / "a", steps=5, positions="absolute", widths=(8, 12)), Melodies(), Melodies())
+    assert unet.config.positions == "absolute" and unet.config.widths == (8, 12)
+    assert UNet.from_pretrained(tmp_path / "a" / "unet.safetensors").config == unet.config
+    with pytest.raises(BadInputError, match="positions was absolute, is dynamic"):
+        train(config(tmp_path / "a", steps=5, widths=(8, 12)), Melodies(), Melodies())
+    with pytest.raises(BadInputError, match="divide by the heads"):
+        train(config(tmp_path / "b", steps=5, widths=(8, 13)), Melodies(), Melodies())
+
+    train(config(tmp_path / "old", steps=5), Melodies(), Melodies())
+    tensors, metadata = load_tensors(tmp_path / "old" / "checkpoint.safetensors")
+    for name in ("positions", "widths"):
+        del metadata["config"][name]
+    save_tensors(tmp_path / "old" / "checkpoint.safetensors", tensors, metadata)
+    train(config(tmp_path / "old", steps=5), Melodies(), Melodies())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:

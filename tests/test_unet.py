@@ -1,6 +1,7 @@
 """The U-Net: shapes and gradients for every preset, paper's size, any length, and its positional bias."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from bassbench.bad_input import BadInputError
 from bassbench.pretrained import read_metadata
-from reference_model.positional_bias import Attention, PositionalBias, signed_log_distance
+from reference_model.positional_bias import Attention, PositionalBias, Positions, signed_log_distance, sinusoids
 from reference_model.unet import UNETS, UNet, UNetConfig, level_embedding
 
 
@@ -132,6 +133,37 @@ def test_attention_is_softmax_of_scores_plus_bias(monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(attention(image), expected, atol=1e-5, rtol=1e-5)
     monkeypatch.setattr(Attention, "_ROWS", 4)
     torch.testing.assert_close(attention(image), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("positions", ["absolute", "none"])
+def test_other_positions_have_no_bias_and_every_parameter_learns(positions: Positions) -> None:
+    config = dataclasses.replace(UNETS["tiny"], positions=positions)
+    unet = awake(config).train()
+    v = unet(*inputs(config))
+    v.square().mean().backward()
+    assert not any("bias.layers" in name for name, _ in unet.named_parameters())
+    assert all(p.grad is not None and p.grad.abs().max() > 1e-12 for p in unet.parameters())
+
+
+def test_only_absolute_positions_tell_where_equal_frames_are() -> None:
+    torch.manual_seed(0)
+    same = torch.randn(1, 8, 1, 1).expand(-1, -1, -1, 6)
+    for positions, told in (("dynamic", False), ("none", False), ("absolute", True)):
+        output = Attention(8, 2, nn.Identity(), positions)(same).detach()
+        assert bool((output - output[..., :1]).abs().max() > 1e-3) == told
+
+
+def test_sinusoids_are_those_of_the_paper_and_do_not_depend_on_the_length() -> None:
+    places = sinusoids(50, 8)
+    assert places.shape == (50, 8)
+    torch.testing.assert_close(places[3, [0, 4]], torch.tensor([math.sin(3), math.cos(3)]))
+    torch.testing.assert_close(places[3, [1, 5]], torch.tensor([math.sin(0.3), math.cos(0.3)]))
+    torch.testing.assert_close(sinusoids(9, 8), places[:9])
+
+
+def test_weights_without_a_word_on_positions_have_the_bias() -> None:
+    old = {name: value for name, value in UNETS["small"].to_dict().items() if name != "positions"}
+    assert UNetConfig.from_dict(old) == UNETS["small"]
 
 
 def test_weights_survive_the_disk(tmp_path: Path) -> None:
