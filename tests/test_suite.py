@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 import socket
-import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -15,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from accelerate.state import AcceleratorState
-from tiny_suite import PLUGIN, arguments, installed, numbers, row, run
+from tiny_suite import PLUGIN, arguments, ended, installed, numbers, row, run, started
 
 from bassbench.__main__ import main
 from bassbench.baselines import REAL
@@ -191,11 +187,11 @@ def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
         command = arguments(tmp_path / str(count), "--seed", "6")
         shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}
         shared |= {"MASTER_ADDR": "127.0.0.1", "BASSBENCH_CACHE": str(tmp_path / f"cache{count}")}
-        started = [
-            _started(command, shared | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}))
+        processes = [
+            started(command, shared | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}))
             for rank in range(count)
         ]
-        assert [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in started] == [0] * count
+        assert [ended(process) for process in processes] == [0] * count
     assert len(list((tmp_path / "2").glob("clips.*.jsonl"))) == 2
     one, two = (RowStore(tmp_path / count / "rows.jsonl").rows() for count in "12")
     assert numbers(one) == numbers(two)
@@ -203,32 +199,10 @@ def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
 
 def _child(command: list[str], cache: Path, kill_after: float | None = None) -> int:
     """Run a command in a process of its own, killed after some seconds; its exit status, or minus the signal."""
-    process = _started(command, {"BASSBENCH_CACHE": str(cache)})
-    if kill_after is not None:
-        until = time.monotonic() + kill_after
-        while time.monotonic() < until:
-            done, status = os.waitpid(process, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.002)
-        os.kill(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-
-
-def _started(command: list[str], environment: dict[str, str]) -> int:
-    """Start a command in a process of its own, forked so that nothing is imported again; its id."""
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            os.environ |= environment
-            AcceleratorState._reset_state(reset_partial_state=True)
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
-            main(command)
-            code = 0
-        finally:
-            os._exit(code)
-    return process
+    process = started(command, {"BASSBENCH_CACHE": str(cache)})
+    process.join(kill_after)
+    process.kill()
+    return ended(process)
 
 
 @pytest.mark.parametrize("processes", [2, 3])

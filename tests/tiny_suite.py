@@ -1,11 +1,16 @@
 """The tiny plug-in on the path, as if it were installed, and runs on it."""
 
+import contextlib
 import functools
+import multiprocessing
+import multiprocessing.context
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from bassbench import embed, metric_registry
 from bassbench.__main__ import main
@@ -55,3 +60,35 @@ def row(rows: list[Row], metric: str, system: str = "tiny tone") -> Row:
 def numbers(rows: list[Row]) -> list[tuple]:
     """Rows without what may differ from run to run: time, and the code's state."""
     return [(r.key, *(str(number) for number in (r.value, r.low, r.high))) for r in rows]  # a NaN equals no other
+
+
+def started(command: list[str], environment: dict[str, str]) -> multiprocessing.context.ForkServerProcess:
+    """Start a command on the tiny plug-in in a process of its own.
+
+    It is forked from a server that has imported everything and computed nothing: a fork of the tests' own process,
+    whose OpenMP threads it would lack, can wait for them for ever.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["tiny_suite", "bassbench.evaluation", "bassbench.systems", "contrastive.metric"])
+    process = server.Process(target=_command, args=(command, environment))
+    process.start()
+    return process
+
+
+def ended(process: multiprocessing.context.ForkServerProcess) -> int:
+    """Wait for a process; its exit status, or minus the signal that ended it."""
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _command(command: list[str], environment: dict[str, str]) -> None:
+    os.environ |= environment
+    torch.set_num_threads(1)
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        installed(PLUGIN),
+    ):
+        main(command)
