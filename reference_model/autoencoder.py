@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bassbench.bad_input import BadInputError
 from bassbench.pretrained import load_pretrained
 from bassbench.runs import save_tensors
+from reference_model.analysis import analyse
 from reference_model.blocks import Decoder, Encoder
 from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
 from reference_model.linear_path import LinearPath, stacked, unstacked
-from reference_model.phase import neutral_advance, noise_phase, unit
-from reference_model.phase_integration import integrate, steps_from_magnitude
+from reference_model.phase import unit
 from reference_model.stft import istft, magnitude, stft
+from reference_model.synthesis import synthesise
 
 CHUNK = 512
 """Latent frames encoded or decoded at a time (47 s): it changes the memory needed, not the result."""
@@ -42,14 +42,6 @@ class Spectrum:
     log_magnitude: Tensor
     cosine: Tensor
     sine: Tensor
-
-
-@dataclass(frozen=True)
-class Carry:
-    """What a chunk leaves to the next: magnitudes and phases `(batch, frames, bins)` of the mid in its last frames."""
-
-    magnitude: np.ndarray
-    phase: np.ndarray
 
 
 class Autoencoder(nn.Module):
@@ -96,14 +88,18 @@ class Autoencoder(nn.Module):
 
     def spectrum(self, audio: Tensor) -> Tensor:
         """Complex STFT of mid and side, `(batch, 2, frames, bins)`."""
+        return stft(self.mid_side(audio), self.config.window, self.config.hop)
+
+    @staticmethod
+    def mid_side(audio: Tensor) -> Tensor:
+        """Left and right to (L + R) / 2 and (L - R) / 2, `(batch, 2, samples)`."""
         left, right = audio.float().unbind(1)
-        mid_side = torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
-        return stft(mid_side, self.config.window, self.config.hop)
+        return torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
 
     def features(self, log_magnitude: Tensor, stack: int) -> Tensor:
-        """Centred, weighted, stacked: `(batch, frames / stack, 2 * stack * network_bins)`."""
+        """Centred, weighted, stacked: `(batch, frames / stack, 2 * stack * network_bins)`; higher bins are not read."""
         bins = self.config.network_bins
-        centred = (log_magnitude - self.feature_mean[:, None])[..., :bins] * self.feature_weight[:, None]
+        centred = (log_magnitude[..., :bins] - self.feature_mean[:, None, :bins]) * self.feature_weight[:, None]
         return stacked(centred, stack)
 
     def latent(self, log_magnitude: Tensor) -> Tensor:
@@ -112,7 +108,7 @@ class Autoencoder(nn.Module):
         if self.linear is not None:
             paths.append(self.linear.encode(self.features(log_magnitude, self.config.frames_per_latent)))
         if self.encoder is not None:
-            paths.append(self._run(self.encoder, self.features(log_magnitude, self.config.stack)))
+            paths.append(self.run(self.encoder, self.features(log_magnitude, self.config.stack)))
         return torch.stack(paths).sum(0)
 
     def encode(self, audio: Tensor, *, chunk: int = CHUNK) -> Tensor:
@@ -142,7 +138,7 @@ class Autoencoder(nn.Module):
                 high = min(stop + reach, there)
                 piece = held[..., (low - first) * R_TIME : (high - first) * R_TIME]
                 piece = nn.functional.pad(piece, (0, (high - low) * R_TIME - piece.shape[-1]))
-                latent = self.latent(self.log_magnitude(piece))[:, start - low : stop - low]
+                latent = analyse(self, piece)[:, start - low : stop - low]
                 yield ((latent - self.latent_mean) / self.latent_std).transpose(1, 2).contiguous()
                 start = stop
             done = max(start - reach, 0)
@@ -152,57 +148,13 @@ class Autoencoder(nn.Module):
 
     def decoded(self, latent: Tensor) -> Spectrum:
         """Spectrum below `top_hz` of latents `(batch, latent frames, dims)`, not standardised."""
-        planes = unstacked(self._run(self.decoder, latent), self.planes, self.config.stack)
+        planes = unstacked(self.run(self.decoder, latent), self.planes, self.config.stack)
         residual, cosine, sine = planes.split((2, self.phasors, self.phasors), dim=1)
-        log_magnitude = residual + self._linear_log_magnitude(latent, slice(None, self.config.network_bins))
+        log_magnitude = residual + self.linear_log_magnitude(latent, slice(None, self.config.network_bins))
         return Spectrum(log_magnitude, *unit(cosine, sine))
 
-    def linear_spectrum(self, latent: Tensor) -> Spectrum:
-        """What the linear path alone gives: its magnitudes, the phase steps that they imply, the side in phase."""
-        log_magnitude = self._linear_log_magnitude(latent, slice(None, self.config.network_bins))
-        steps = steps_from_magnitude(log_magnitude[:, 0], self.config.window, self.config.hop)
-        angle = torch.stack([*steps, torch.zeros_like(steps[0])], dim=1)
-        return Spectrum(log_magnitude, angle.cos(), angle.sin())
-
-    def integrated(self, spectrum: Spectrum, noise: Tensor, before: Carry | None, lead: int) -> tuple[Spectrum, Carry]:
-        """The spectrum with the mid's phase in place of its steps, and what all of its frames leave.
-
-        Of the first `lead` frames, which belong to the chunk before, those that it carried over have a phase.
-        """
-        angle = torch.atan2(spectrum.sine[:, :2], spectrum.cosine[:, :2])
-        overlap = self.config.window // self.config.hop
-        advance = (angle[:, 0] + neutral_advance(angle.shape[-1], overlap, angle.device)).cpu().numpy()
-        delay = (angle[:, 1] + torch.pi).cpu().numpy()
-        size = self.magnitude(spectrum.log_magnitude[:, 0]).cpu().numpy()
-        initial = noise[:, 0].flatten(0, 1)[:, : angle.shape[-1]].cpu().numpy()
-        phase = np.zeros_like(size)
-        last = Carry(phase[:, :1], phase[:, :1]) if before is None else before
-        if lead:
-            phase[:, max(lead - last.phase.shape[1], 0) : lead] = last.phase[:, -lead:]
-        for index in range(len(size)):
-            phase[index, lead:] = integrate(
-                size[index, lead:],
-                advance[index, lead:],
-                delay[index, lead:],
-                initial[lead:],
-                last.magnitude[index, -1],
-                last.phase[index, -1],
-            )
-        mid = torch.from_numpy(phase).to(angle.device)
-        cosine, sine = (
-            torch.stack([part, phasors[:, 2]], dim=1)
-            for part, phasors in ((mid.cos(), spectrum.cosine), (mid.sin(), spectrum.sine))
-        )
-        return Spectrum(spectrum.log_magnitude, cosine, sine), Carry(size, phase)
-
-    def decoded_above(self, latent: Tensor, noise: Tensor) -> Spectrum:
-        """Spectrum from `top_hz` up: magnitudes of the linear path, the phase all noise."""
-        bins = self.config.network_bins
-        log_magnitude = self._linear_log_magnitude(latent, slice(bins, None))
-        angles = noise.transpose(0, 1).flatten(1, 2)[..., bins:].expand(latent.shape[0], -1, -1, -1)
-        return Spectrum(log_magnitude, angles.cos(), angles.sin())
-
-    def _linear_log_magnitude(self, latent: Tensor, bins: slice) -> Tensor:
+    def linear_log_magnitude(self, latent: Tensor, bins: slice) -> Tensor:
+        """What the linear path gives of latents `(batch, latent frames, dims)`; the mean if there is none."""
         mean = self.feature_mean[:, None, bins]
         if self.linear is None:
             frames = latent.shape[1] * self.config.frames_per_latent
@@ -239,7 +191,7 @@ class Autoencoder(nn.Module):
     def decode_stream(
         self, latent: Tensor, samples: int | None = None, *, network: bool = True, chunk: int = CHUNK
     ) -> Iterator[Tensor]:
-        """The audio of `decode`, `chunk` latent frames at a time."""
+        """The audio of `decode` in pieces; the network runs on `chunk` latent frames at a time."""
         config = self.config
         if latent.ndim != 3 or latent.shape[1] != config.dims or not latent.shape[2]:
             raise BadInputError(f"latents must be (batch, {config.dims}, frames >= 1), got {tuple(latent.shape)}")
@@ -250,27 +202,10 @@ class Autoencoder(nn.Module):
         if not 0 < samples <= count * R_TIME:
             raise BadInputError(f"{count} latent frames decode to at most {count * R_TIME} samples, not {samples}")
         frames = latent.to(self.latent_std).transpose(1, 2) * self.latent_std + self.latent_mean
-        margin = -(-config.window // config.hop // config.frames_per_latent)
-        reach = self.decoder.reach + margin
-        carry = None
-        for start in range(0, -(-samples // R_TIME), chunk):
-            stop = min(start + chunk, count)
-            first, last = max(start - reach, 0), min(stop + reach, count)
-            noise = noise_phase(first, last - first, (2, config.frames_per_latent, config.bins), frames.device)
-            piece = frames[:, first:last]
-            below = self.decoded(piece) if network else self.linear_spectrum(piece)
-            if config.integrate_phase:
-                per_latent = config.frames_per_latent
-                below, carry = self.integrated(below, noise, carry, (start - first) * per_latent)
-                # What overlaps with the next chunk.
-                kept = slice(max(stop - margin - first, 0) * per_latent, (stop - first) * per_latent)
-                carry = Carry(carry.magnitude[:, kept], carry.phase[:, kept])
-            parts = [below, self.decoded_above(piece, noise)]
-            spectrum = Spectrum(*(torch.cat(both, -1) for both in zip(*map(_fields, parts), strict=True)))
-            audio = self.waveform(self.complex_spectrum(spectrum))
-            yield audio[..., (start - first) * R_TIME : (min(stop * R_TIME, samples) - first * R_TIME)]
+        yield from synthesise(self, frames, samples, chunk=chunk, network=network)
 
-    def _run(self, network: nn.Module, sequence: Tensor) -> Tensor:
+    def run(self, network: nn.Module, sequence: Tensor) -> Tensor:
+        """A network's output in float32, computed in `network_dtype`."""
         reduced = self.network_dtype is not None
         with torch.autocast(sequence.device.type, dtype=self.network_dtype, enabled=reduced):
             return network(sequence).float()
@@ -303,10 +238,6 @@ class Autoencoder(nn.Module):
         Raises BadInputError if the file is missing, damaged, or holds something else.
         """
         return load_pretrained(path, "autoencoder", lambda config: cls(AutoencoderConfig.from_dict(config)), device)
-
-
-def _fields(spectrum: Spectrum) -> tuple[Tensor, Tensor, Tensor]:
-    return spectrum.log_magnitude, spectrum.cosine, spectrum.sine
 
 
 def feature_weight(config: AutoencoderConfig) -> Tensor:

@@ -131,3 +131,13 @@ class Decoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         return to_sequence(self.layers(to_image(latent)))
+
+    def hidden(self, latent: Tensor) -> Tensor:
+        """`forward` up to its last layer, `(batch, frames, width)`."""
+        return to_sequence(self.layers[:-1](to_image(latent)))
+
+    def planes(self, hidden: Tensor) -> Tensor:
+        """The last layer, which sees single frames: `(batch, frames, width)` to `(batch, frames, features)`."""
+        output = self.layers[-1]
+        assert isinstance(output, nn.Conv2d)
+        return F.linear(hidden, output.weight[:, :, 0, 0], output.bias)

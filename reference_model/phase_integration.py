@@ -4,8 +4,6 @@ A convolutional decoder cannot give the phase itself: of a steady tone it sees t
 moves on.  What it can give is how the phase moves, in time and over frequency.
 """
 
-import heapq
-
 import numba
 import numpy as np
 import torch
@@ -13,6 +11,29 @@ from torch import Tensor
 
 TOLERANCE = 1e-4
 """Bins below this share of the loudest keep the phase they are given."""
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _sink(heap: np.ndarray, count: int, item: int, place: int) -> None:
+    """Put an item into a heap of `count` (largest first) at `place`, or as far below as it belongs."""
+    child = 2 * place + 1
+    while child < count:
+        if child + 1 < count and heap[child + 1] > heap[child]:
+            child += 1
+        if item > heap[child]:
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = item
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _rise(heap: np.ndarray, place: int, item: int) -> None:
+    """Put an item at the free `place`, or as far above as it belongs."""
+    while place > 0 and item > heap[(place - 1) // 2]:
+        heap[place] = heap[(place - 1) // 2]
+        place = (place - 1) // 2
+    heap[place] = item
 
 
 @numba.njit(cache=True, nogil=True)
@@ -32,39 +53,70 @@ def integrate(
     """
     frames, bins = magnitude.shape
     result = initial.copy()
+    # What may be popped: bin k of the frame before as k, of the current frame as bins + k. An entry holds the bits of
+    # its magnitude, which are ordered as floats from 0 are, and below them its number, counted down: one comparison.
+    sizes = np.empty(2 * bins, np.float32)
+    bits, entry, last = sizes.view(np.int32), np.empty(2 * bins, np.int64), 2 * bins - 1
+    heap = np.empty(2 * bins, np.int64)
+    open_ = np.zeros(bins + 4, np.bool_)  # bin k at k + 2: there is nothing to determine beyond the ends
     for n in range(frames):
         current, phase = magnitude[n], result[n]
-        floor = max(current.max(), before.max()) * TOLERANCE
-        open_ = current > floor
-        left = open_.sum()
-        heap: list = [(current[0], False, 0)][:0]  # empty, of a type that numba knows
         for k in range(bins):
-            if open_[k] and before[k] > floor:
-                heapq.heappush(heap, (-before[k], False, k))
+            sizes[k], sizes[bins + k] = before[k], current[k]
+        for k in range(2 * bins):
+            entry[k] = (np.int64(bits[k]) << 32) | (last - k)
+        floor = max(current.max(), before.max()) * TOLERANCE
+        left, count = 0, 0
+        for k in range(bins):
+            open_[k + 2] = current[k] > floor
+            if open_[k + 2]:
+                left += 1
+                if before[k] > floor:
+                    heap[count] = entry[k]
+                    count += 1
+        for place in range(count // 2 - 1, -1, -1):
+            _sink(heap, count, heap[place], place)
         while left > 0:
-            if len(heap) == 0:
-                best = np.argmax(np.where(open_, current, -1.0))
-                open_[best] = False
+            if count == 0:  # a new sound: its loudest bin keeps the initial phase
+                k = -1
+                for other in range(bins):
+                    if open_[other + 2] and (k < 0 or current[other] > current[k]):
+                        k = other
+                open_[k + 2] = False
                 left -= 1
-                heapq.heappush(heap, (-current[best], True, best))
-            _, is_current, k = heapq.heappop(heap)
-            if not is_current:
-                if open_[k]:
+                heap[0], count = entry[bins + k], 1
+            k = last - (heap[0] & 0xFFFFFFFF)
+            # Up to two bins get their phase; those with open neighbours of their own take the popped entry's place.
+            new, second = np.int64(0), np.int64(0)
+            if k < bins:
+                if open_[k + 2]:
                     phase[k] = phase_before[k] + advance[n, k]
-                    open_[k] = False
+                    open_[k + 2] = False
                     left -= 1
-                    heapq.heappush(heap, (-current[k], True, k))
-                continue
-            if k + 1 < bins and open_[k + 1]:
-                phase[k + 1] = phase[k] + delay[n, k + 1]
-                open_[k + 1] = False
-                left -= 1
-                heapq.heappush(heap, (-current[k + 1], True, k + 1))
-            if k > 0 and open_[k - 1]:
-                phase[k - 1] = phase[k] - delay[n, k]
-                open_[k - 1] = False
-                left -= 1
-                heapq.heappush(heap, (-current[k - 1], True, k - 1))
+                    if open_[k + 1] or open_[k + 3]:
+                        new = entry[bins + k]
+            else:
+                k -= bins
+                if open_[k + 3]:
+                    phase[k + 1] = phase[k] + delay[n, k + 1]
+                    open_[k + 3] = False
+                    left -= 1
+                    if open_[k + 4]:
+                        new = entry[bins + k + 1]
+                if open_[k + 1]:
+                    phase[k - 1] = phase[k] - delay[n, k]
+                    open_[k + 1] = False
+                    left -= 1
+                    if open_[k]:
+                        new, second = entry[bins + k - 1], new
+            if new == 0:
+                count -= 1
+                new = heap[count]
+            if count > 0:
+                _sink(heap, count, new, 0)
+            if second != 0:
+                _rise(heap, count, second)
+                count += 1
         before, phase_before = current, phase
     return result
 

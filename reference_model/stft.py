@@ -18,9 +18,13 @@ def hann(window: int, like: Tensor) -> Tensor:
 
 def stft(audio: Tensor, window: int, hop: int) -> Tensor:
     """`(..., samples)` to complex `(..., frames, bins)`; samples a multiple of `hop`."""
+    return torch.fft.rfft(tiles(audio, window, hop) * (hann(window, audio) * (4.0 / window)))
+
+
+def tiles(audio: Tensor, window: int, hop: int) -> Tensor:
+    """The frames of `stft` before the window, `(..., frames, window)`, a view of the padded audio."""
     margin = (window - hop) // 2
-    frames = F.pad(audio.float(), (margin, window - hop - margin)).unfold(-1, window, hop)
-    return torch.fft.rfft(frames * (hann(window, audio) * (4.0 / window)))
+    return F.pad(audio.float(), (margin, window - hop - margin)).unfold(-1, window, hop)
 
 
 def istft(spectrum: Tensor, window: int, hop: int) -> Tensor:
@@ -31,6 +35,46 @@ def istft(spectrum: Tensor, window: int, hop: int) -> Tensor:
     envelope = _OverlapAdd.apply((taper**2).expand(spectrum.shape[-2], -1), hop)
     signal = _OverlapAdd.apply(frames, hop)[..., margin : margin + length]
     return signal / envelope[margin : margin + length].clamp(min=1e-8)
+
+
+class StreamingInverse:
+    """`istft` without gradients, of frames that come in pieces: each gives the samples that no later frame changes."""
+
+    def __init__(self, window: int, hop: int) -> None:
+        self.window, self.hop = window, hop
+        self._unheard = (window - hop) // 2  # samples of the first frames that lie before the signal
+        self._sum: Tensor | None = None
+        self._envelope = torch.zeros(0)
+        """Of what later frames change: the sum of frames `(..., overlap - 1, hop)` and of the squared windows."""
+
+    def add(self, spectrum: Tensor) -> Tensor:
+        """Complex `(..., frames, bins)` to the samples `(..., samples)` that are complete with them."""
+        taper = hann(self.window, spectrum)
+        frames = torch.fft.irfft(spectrum, n=self.window).mul_(taper * (self.window / 4.0))
+        count, overlap = frames.shape[-2], self.window // self.hop
+        total = frames.new_zeros(*frames.shape[:-2], count + overlap - 1, self.hop)
+        envelope = taper.new_zeros(count + overlap - 1, self.hop)
+        if self._sum is not None:
+            total[..., : overlap - 1, :] = self._sum
+            envelope[: overlap - 1] = self._envelope
+        for k in range(overlap):
+            part = slice(k * self.hop, (k + 1) * self.hop)
+            total[..., k : k + count, :] += frames[..., part]
+            envelope[k : k + count] += taper[part].square()
+        self._sum, self._envelope = total[..., count:, :], envelope[count:]
+        return self._signal(total[..., :count, :], envelope[:count])
+
+    def rest(self) -> Tensor:
+        """The last samples: after it, n frames have given n hops of samples."""
+        assert self._sum is not None, "no frames were added"
+        missing = (self.window - self.hop) // 2 - self._unheard
+        return self._signal(self._sum, self._envelope)[..., :missing]
+
+    def _signal(self, total: Tensor, envelope: Tensor) -> Tensor:
+        signal = (total / envelope.clamp(min=1e-8)).flatten(-2)
+        before = min(self._unheard, signal.shape[-1])
+        self._unheard -= before
+        return signal[..., before:]
 
 
 def magnitude(spectrum: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def test_a_stream_decodes_to_the_length_asked_for(samples: int) -> None:
     model = perturbed(TINY)
     latent = torch.randn(2, TINY.dims, 20)
     pieces = list(model.decode_stream(latent, samples, chunk=6))
-    assert len(pieces) == -(-samples // (6 * R_TIME))
+    assert all(0 < piece.shape[-1] <= 7 * R_TIME for piece in pieces)
     assert torch.equal(torch.cat(pieces, dim=-1), model.decode(latent, chunk=6)[..., :samples])
 
 
@@ -155,7 +155,7 @@ def test_the_papers_layout_starts_as_the_linear_path_alone() -> None:
     assert torch.equal(model.latent(target), linear)
     decoded = model.decoded(linear)
     bins = slice(None, model.config.network_bins)
-    assert torch.allclose(decoded.log_magnitude, model._linear_log_magnitude(linear, bins))
+    assert torch.allclose(decoded.log_magnitude, model.linear_log_magnitude(linear, bins))
     mean_only = model.feature_mean[:, None, bins]
     assert (decoded.log_magnitude - target[..., bins]).abs().mean() < 0.8 * (mean_only - target[..., bins]).abs().mean()
     # The phases are the network's own and must not start at zero, where they have no gradient.
