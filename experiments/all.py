@@ -49,8 +49,8 @@ class Study:
 STUDIES: dict[str, Study] = {
     ddim_steps.NAME: Study(
         ddim_steps.DDIMSteps(),
-        ddim_steps.DDIMSteps(clips=8, reference_clips=16, steps=(1, 4, 16, 64)),
-        ddim_steps.DDIMSteps(steps=(1, 2, 4, 8, 16, 32, 64, 128, 256)),
+        ddim_steps.QUICK,
+        ddim_steps.FULL,
         "FAD against DDIM steps",
         "a minimum at 64 steps",
         fewest_steps,

@@ -95,7 +95,7 @@ class CFGSweep:
 
 
 QUICK = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.5, 5.0, 10.0), steps=12, reference_clips=24)
-FULL = CFGSweep(clips=48, cfg=(0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0), phi=(0.0, 0.25, 0.5, 0.75, 1.0))
+FULL = CFGSweep(clips=16, cfg=(0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0), phi=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 def study(
@@ -127,7 +127,9 @@ def study(
         )
 
     def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
-        scores = judge.scores(judge.hear_anchor(anchors(studies.codec(model))[name], advance))
+        scores = judge.scores(
+            judge.hear_anchor(name, anchors(studies.codec(model))[name], advance, codec=studies.codec_setting(model))
+        )
         return [scores[metric] for metric in _METRICS]
 
     def of_model(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
@@ -145,7 +147,7 @@ def study(
 
     tasks = []
     for name in anchors(studies.codec(model)):
-        setting = weights if name == CODEC else {}
+        setting: dict[str, Any] = studies.codec_setting(model) if name == CODEC else {}
         tasks.append(studies.Task(wanted(name, setting, _METRICS), partial(of_anchor, name=name)))
     for cfg, phi in cells(config.cfg, config.phi):
         metrics = (*_METRICS, DIFFERENCE) if phi else _METRICS

@@ -119,9 +119,7 @@ class Grounding:
 
 
 QUICK = Grounding(clips=8, strength=(0.5,), exponent=(0.0,), steps=12, timbre_examples=64, reference_clips=24)
-FULL = Grounding(
-    clips=48, strength=(0.1, 0.25, 0.5, 0.75, 0.9), exponent=(0.0, 0.5, 1.0, 4.0, 8.0), timbre_examples=512
-)
+FULL = Grounding(clips=24, exponent=(0.0, 0.5, 1.0, 4.0, 8.0))
 
 Distances = dict[str, list[float]]
 """The values of each clip, by metric: what ratios and the figure are made of."""
@@ -186,7 +184,7 @@ def study(
         return file
 
     for name in ANCHORS:
-        add(name, weights if name == CODEC else {}, partial(styles.anchor, name, model))
+        add(name, studies.codec_setting(model) if name == CODEC else {}, partial(styles.anchor, name, model))
     plain: Path | None = None
     for strength, exponent in config.cells:
         sampling = Sampling(config.steps, config.cfg, config.phi, grounding=strength, grounding_exponent=exponent)

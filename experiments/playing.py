@@ -1,8 +1,9 @@
 """What the sampling studies share: the model plays for test mixes from the same noise, and each bass is heard once."""
 
 import json
+import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from bassbench.bad_input import BadInputError
-from bassbench.baselines import Anchor, derangement
+from bassbench.baselines import CODEC, Anchor, derangement
+from bassbench.baselines import VERSION as ANCHORS_VERSION
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.embed import protocol
@@ -28,12 +30,13 @@ from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import score_features
 from experiments.match_proof import weights_hash as matcher_hash
+from experiments.recall import Heard, keep, recall
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling, level_gain
 
 FAD, MATCH, CHORDS = "FAD", "match score", "chord-tone share"
 LEVEL, CLIPPING, COLLAPSED = "level, dB", "clipping share", "collapsed share"
-_REPLICATES = 400
+_REPLICATES = 200
 _FAINTEST = 60.0  # dB: a silent clip has no level, and must not outweigh all others
 _VERSION = "1"  # raise it when what the model plays for given weights, seed and sampling changes
 
@@ -64,18 +67,6 @@ def split_songs(clips: int, reference_clips: int) -> tuple[list[ClipRequest], li
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What is kept of one bass: embeddings `(windows, dim)` and the scores of the clip."""
-
-    embedding: np.ndarray
-    match: float
-    chords: float
-    level: float
-    clipping: float
-    collapsed: float
-
-
-@dataclass(frozen=True)
 class Judge:
     """Hears basses for the mixes of `requests`, and compares sets of them with the real bass of `reference`."""
 
@@ -85,6 +76,8 @@ class Judge:
     matcher: Matcher
     device: str
     seed: int
+    second_embedders: tuple[str, ...] = ()
+    """Their embeddings of keyed audio are left in the cache too, while the audio is at hand."""
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -106,6 +99,8 @@ class Judge:
         mix = self._mixes.get(index)
         if mix is None:
             mix = self._mixes[index] = features(clip.mix, self.matcher.config.features)
+        for embedder in self.second_embedders if key is not None else ():
+            embed_keyed(str(key), lambda: sound, embedder, device=self.device)
         bass = features(sound, self.matcher.config.features)
         share = chord_tone_share(bass_pitch(sound), clip.chords)
         return Heard(
@@ -127,11 +122,18 @@ class Judge:
         """FAD of the set, and the means over its clips, by metric."""
         fields = {MATCH: "match", CHORDS: "chords", LEVEL: "level", CLIPPING: "clipping", COLLAPSED: "collapsed"}
         means = {metric: self.mean([getattr(one, field) for one in heard]) for metric, field in fields.items()}
+        return {FAD: self.fad([one.embedding for one in heard]), **means}
+
+    def fad(self, embeddings: Sequence[np.ndarray]) -> Interval:
+        """FAD of a set of basses, each `(windows, dim)`."""
         with _few_windows():
-            distance = fad(
-                self._real, [one.embedding for one in heard], generator=self._generator(), replicates=_REPLICATES
-            )
-        return {FAD: Interval(distance.value, distance.low, distance.high), **means}
+            found = fad(self._real, embeddings, generator=self._generator(), replicates=_REPLICATES)
+        return Interval(found.value, found.low, found.high)
+
+    def memory(self, index: int, key: str) -> str:
+        """Hash of all that is heard in the bass `key` for clip `index`."""
+        how = json.dumps([self.embedder, protocol(self.embedder), matcher_hash(self.matcher)], sort_keys=True)
+        return content_hash(how, key, self.requests[index].key)
 
     def fad_difference(self, first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Interval:
         """FAD of the first set minus that of the second, song by song from the same noise."""
@@ -143,16 +145,38 @@ class Judge:
         """Mean over clips with its interval."""
         return mean_interval(values, generator=self._generator())
 
-    def hear_anchor(self, anchor: Anchor, advance: studies.Advance) -> list[Heard]:
-        """The anchor's bass for each clip."""
-        partner = derangement(len(self.requests), generator=self._generator())
+    def hear_anchor(
+        self, name: str, anchor: Anchor, advance: studies.Advance, *, codec: Mapping[str, str]
+    ) -> list[Heard]:
+        """The anchor's bass for each clip; `codec` says which autoencoder the codec's anchor goes through."""
         heard = []
-        for index, request in enumerate(self.requests):
-            other = cached_clip(self.requests[partner[index]])
-            audio = anchor(cached_clip(request), other, studies.clip_seed(self.seed, index))
-            heard.append(self.hear(index, audio))
+        for index in range(len(self.requests)):
+            key = self._anchor_key(index, name, codec)
+            found = recall(self.memory(index, key)) or self.hear(index, self._anchor(index, anchor), key=key)
+            keep(self.memory(index, key), found)
+            heard.append(found)
             advance()
         return heard
+
+    def embed_anchor(self, name: str, anchor: Anchor, *, codec: Mapping[str, str]) -> list[np.ndarray]:
+        """The embeddings `(windows, dim)` of an anchor's basses."""
+        keys = [self._anchor_key(index, name, codec) for index in range(len(self.requests))]
+        return [
+            self.embedding(key, lambda index=index: self._anchor(index, anchor))  # type: ignore[misc]
+            for index, key in enumerate(keys)
+        ]
+
+    def _anchor(self, index: int, anchor: Anchor) -> np.ndarray:
+        clip, other = cached_clip(self.requests[index]), cached_clip(self.requests[self._partner[index]])
+        return anchor(clip, other, studies.clip_seed(self.seed, index))
+
+    def _anchor_key(self, index: int, name: str, codec: Mapping[str, str]) -> str:
+        of = json.dumps([ANCHORS_VERSION, name, dict(codec) if name == CODEC else {}, self.seed, index])
+        return content_hash(of, self.requests[index].key, self.requests[self._partner[index]].key)
+
+    @cached_property
+    def _partner(self) -> np.ndarray:
+        return derangement(len(self.requests), generator=self._generator())
 
     @cached_property
     def _mixes(self) -> dict[int, np.ndarray]:
@@ -208,10 +232,30 @@ class Player:
         """Basses `(indices, 2, samples)` as loud as their mixes ask for, not limited to full scale."""
         return self.model.decode(latents, self.samples) / self._mixes[1][list(indices)]
 
-    def basses(self, sampling: Sampling, styles: Tensor | None = None) -> Iterator[np.ndarray]:
-        """The bass `(2, samples)` for each clip in order, a batch at a time."""
-        for batch in studies.in_batches(len(self.requests), self.batch_size):
-            yield from self.decode(batch, self.latents(batch, sampling, styles))
+    def basses(
+        self, sampling: Sampling, styles: Tensor | None = None, *, of: Sequence[int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """The bass `(2, samples)` for each clip (or those whose indices are `of`), in order, a batch at a time."""
+        chosen = range(len(self.requests)) if of is None else of
+        for places in studies.in_batches(len(chosen), self.batch_size):
+            batch = [chosen[place] for place in places]
+            began = time.perf_counter()
+            latents = self.latents(batch, sampling, styles).cpu()  # waits for the device
+            self._clock.setdefault(sampling, []).append((time.perf_counter() - began, len(batch)))
+            yield from self.decode(batch, latents.to(self.model.device))
+
+    def seconds_a_clip(self, sampling: Sampling) -> float:
+        """Time that sampling took for each clip that was played so far; where none was, a batch is played for it."""
+        if sampling not in self._clock:
+            first = range(min(self.batch_size, len(self.requests)))
+            self.latents(first, Sampling(steps=1, cfg=sampling.cfg))  # what is done once is not the sampler's
+            next(self.basses(sampling, of=first))
+        seconds, clips = (sum(part) for part in zip(*self._clock[sampling], strict=True))
+        return seconds / clips
+
+    @cached_property
+    def _clock(self) -> dict[Sampling, list[tuple[float, int]]]:
+        return {}
 
     def bass(self, index: int, sampling: Sampling) -> np.ndarray:
         """The bass `(2, samples)` for one clip."""
@@ -228,16 +272,19 @@ class Player:
         return torch.cat(latents), np.concatenate(gains)
 
 
-def play_and_hear(
-    player: Player, judge: Judge, sampling: Sampling, advance: studies.Advance, *, styles: Tensor | None = None
-) -> list[Heard]:
-    """The bass for each clip, heard."""
-    style = "" if styles is None else content_hash(styles.cpu().numpy().tobytes())
-    heard = []
-    for index, audio in enumerate(player.basses(sampling, styles)):
-        heard.append(judge.hear(index, audio, key=player.key(index, sampling, style)))
+def play_and_hear(player: Player, judge: Judge, sampling: Sampling, advance: studies.Advance) -> list[Heard]:
+    """The bass for each clip, heard; those that any study has heard before are not played again."""
+    keys = [player.key(index, sampling) for index in range(len(player.requests))]
+    memories = [judge.memory(index, key) for index, key in enumerate(keys)]
+    heard = {index: found for index, memory in enumerate(memories) if (found := recall(memory)) is not None}
+    for _ in heard:
         advance()
-    return heard
+    missing = [index for index in range(len(keys)) if index not in heard]
+    for index, audio in zip(missing, player.basses(sampling, of=missing), strict=True):
+        heard[index] = judge.hear(index, audio, key=keys[index])
+        keep(memories[index], heard[index])
+        advance()
+    return [heard[index] for index in range(len(keys))]
 
 
 def _digest(requests: Iterable[ClipRequest]) -> str:

@@ -102,7 +102,7 @@ class Samplers:
 
 
 QUICK = Samplers(clips=8, evaluations=(2, 4, 8, 16), converged=48, reference_clips=24)
-FULL = Samplers(clips=48, evaluations=(2, 4, 6, 8, 12, 16, 24, 32, 48, 64))
+FULL = Samplers(clips=16)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ def study(
         )
 
     def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
-        scores = judge.scores(judge.hear_anchor(anchors(studies.codec(model))[name], advance))
+        scores = judge.scores(
+            judge.hear_anchor(name, anchors(studies.codec(model))[name], advance, codec=studies.codec_setting(model))
+        )
         return [scores[metric] for metric in _ANCHOR_METRICS]
 
     def of_sampler(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
@@ -178,7 +180,7 @@ def study(
 
     tasks = []
     for name in anchors(studies.codec(model)):
-        setting = weights if name == CODEC else {}
+        setting: dict[str, Any] = studies.codec_setting(model) if name == CODEC else {}
         tasks.append(studies.Task(wanted(name, setting, _ANCHOR_METRICS), partial(of_anchor, name=name)))
     for sampler, title in TITLES.items():
         for count in sorted(config.evaluations):

@@ -82,6 +82,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same_without_its_cache(
     monkeypatch.setattr(cfg_sweep, "anchors", lambda codec: {REAL: real})
     config.run()
     cut = dataclasses.replace(config, output=tmp_path / "cut")
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
     sample, asked = BassAccompaniment.generate_latents, []
 
     def stops(self: BassAccompaniment, *args: object, **options: Sampling) -> object:

@@ -8,53 +8,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_studies import MATCHER, made_row, save_tiny_weights, use_made_songs
 
 from bassbench import embedding_cache
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
-from bassbench.datasets import ClipRequest
 from bassbench.embed import embed
 from bassbench.embedding_cache import embed_cached
 from bassbench.files import cache_folder
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
-from experiments import ddim_steps
-from experiments.ddim_steps import FAD, GATE, LIMIT, SYSTEM, DDIMSteps
+from experiments import ddim_steps, playing
+from experiments.ddim_steps import CONDITIONAL, DIFFERENCE, SECONDS, UNCONDITIONAL, DDIMSteps, findings
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
 from reference_model import studies
-from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
-from reference_model.latents import encoder_hash
 from reference_model.pipeline import BassAccompaniment
-from reference_model.unet import UNETS, UNet
 
-SAMPLES = 64 * 4096
+SECOND = "FAD, musicnn"
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    encoders = {}
-    for which in ("mix", "bass"):
-        coder = Autoencoder(AUTOENCODERS["tiny"][which])
-        assert coder.linear is not None
-        torch.nn.init.orthogonal_(coder.linear.components)
-        coder.linear.readout.normal_(std=0.1)
-        coder.feature_mean.fill_(-7.0)
-        coder.latent_std.fill_(10.0)
-        coder.save_pretrained(folder / f"{which}_autoencoder.safetensors")
-        encoders[which] = encoder_hash(Autoencoder.from_pretrained(folder / f"{which}_autoencoder.safetensors"))
-    unet = UNet(UNETS["tiny"])
-    torch.nn.init.normal_(unet.output.weight, std=0.3)
-    unet.save_pretrained(folder / "unet.safetensors", encoders=encoders)
-    return folder
+    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(autouse=True)
 def _made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    requests = [ClipRequest(song, seed, SAMPLES) for seed in range(10)]
-    monkeypatch.setattr(ddim_steps, "clip_requests", lambda split: requests)
-    monkeypatch.setattr(ddim_steps, "_REPLICATES", 10)
+    use_made_songs(song, monkeypatch)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -66,16 +46,19 @@ def config(weights: Path, tmp_path: Path) -> DDIMSteps:
     return DDIMSteps(
         clips=4,
         reference_clips=5,
-        steps=(1, 2),
+        steps=(1, 2, 64),
         embedder="log-mel",
+        second_embedder="musicnn",
         weights=str(weights),
+        matcher=weights / MATCHER,
         output=tmp_path / "out",
         batch_size=3,
     )
 
 
 def rows_by_cell(folder: Path) -> dict[tuple[str, int | None, str], float]:
-    rows = RowStore(folder / "ddim_steps.jsonl").rows()
+    """All values but the clock's."""
+    rows = [row for row in RowStore(folder / "ddim_steps.jsonl").rows() if row.metric != SECONDS]
     by_cell = {(row.system, row.setting.get("steps"), row.metric): row.value for row in rows}
     assert len(by_cell) == len(rows)
     return by_cell
@@ -89,22 +72,25 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
         f"ddim_steps.{kind}" for kind in ("csv", "jsonl", "md", "png")
     ]
     cells = rows_by_cell(config.output)
-    assert len(cells) == (7 + 2) * 3
-    assert cells["real bass", None, FAD] < cells["noise", None, FAD]
-    assert cells["real bass", None, FAD] < cells["silence", None, FAD]
-    assert cells["bass of another song", None, FAD] == pytest.approx(cells["real bass", None, FAD])
-    assert cells["real bass", None, LIMIT] < cells["noise", None, LIMIT]
-    assert cells["real bass", None, GATE] == 1 and cells["silence", None, GATE] == 0
+    assert len(cells) == (7 + 3) * 5 + 2
+    for distance in (FAD, SECOND):
+        assert cells["real bass", None, distance] < cells["noise", None, distance]
+        assert cells["real bass", None, distance] < cells["silence", None, distance]
+        assert cells["bass of another song", None, distance] == pytest.approx(cells["real bass", None, distance])
+    assert cells["real bass", None, COLLAPSED] == 0 and cells["silence", None, COLLAPSED] == 1
+    assert cells["silence", None, MATCH] == -1 and cells["real bass", None, CHORDS] > 0.9
+    gained = cells[UNCONDITIONAL, 2, FAD] - cells[UNCONDITIONAL, 64, FAD]
+    assert cells[UNCONDITIONAL, 2, DIFFERENCE] == pytest.approx(gained)
     row = RowStore(config.output / "ddim_steps.jsonl").rows()[-1]
-    assert row.protocol["FAD"]["embedder"] == "log-mel"
-    assert row.setting["steps"] == 2 and row.setting["weights"] in (config.output / "ddim_steps.md").read_text()
-    assert row.seconds > 0 and row.device == "cpu"
+    assert row.protocol["FAD"]["embedder"] == "log-mel" and row.protocol["second FAD"]["embedder"] == "musicnn"
+    assert (row.metric, row.setting["steps"]) == (SECONDS, 2) and row.value > 0 and row.device == "cpu"
     report = (config.output / "ddim_steps.md").read_text()
-    assert SYSTEM in report and "lufs -23.0" in report and "ddim_steps.png" in report
-    assert SYSTEM in capsys.readouterr().out
+    assert row.setting["weights"] in report and "lufs -23.0" in report and "ddim_steps.png" in report
+    said = capsys.readouterr().out
+    assert "The paper finds the FAD of unconditional samples lowest at 64" in said and CONDITIONAL not in said
 
     written = {path.name: path.read_bytes() for path in config.output.iterdir()}
-    for module, name in ((BassAccompaniment, "generate_latents"), (ddim_steps, "cached_clip"), (ddim_steps, "fad")):
+    for module, name in ((BassAccompaniment, "generate_latents"), (playing, "cached_clip"), (playing, "fad")):
         monkeypatch.setattr(module, name, None)
     config.run()
     assert {path.name: path.read_bytes() for path in config.output.iterdir()} == written
@@ -113,10 +99,13 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
 def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(
     config: DDIMSteps, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(config, steps=(2,))
+    config = dataclasses.replace(config, steps=(2,), conditional=True)
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "first"))
     config.run()
     whole = rows_by_cell(config.output)
+    assert {system for system, steps, _ in whole if steps} == {UNCONDITIONAL, CONDITIONAL}
     cut = dataclasses.replace(config, output=tmp_path / "cut")
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "second"))
     sample, asked = BassAccompaniment.generate_latents, []
 
     def stops(self: BassAccompaniment, *args: object, **options: object) -> torch.Tensor:
@@ -132,20 +121,50 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(
     file = cut.output / "ddim_steps.jsonl"
     file.write_bytes(file.read_bytes() + b'{"experiment": "ddim_st')  # kill -9 while a line was written
     monkeypatch.setattr(BassAccompaniment, "generate_latents", sample)
-    monkeypatch.setattr(ddim_steps, "anchor_clips", lambda *_: pytest.fail("the anchors' rows were there"))
+    monkeypatch.setattr(Judge, "hear_anchor", lambda *_, **__: pytest.fail("the anchors' rows were there"))
+    asked.clear()
     cut.run()
     assert rows_by_cell(cut.output) == pytest.approx(whole)
 
 
-def test_samples_are_paired_and_do_not_depend_on_the_batch(config: DDIMSteps) -> None:
-    model = studies.load_model(config.weights, "cpu")
-    model = dataclasses.replace(model, bfloat16=False)
-    one = list(ddim_steps.samples(dataclasses.replace(config, batch_size=1), model, 2, SAMPLES))
-    many = list(ddim_steps.samples(dataclasses.replace(config, batch_size=4), model, 2, SAMPLES))
-    assert [audio.shape for audio in one] == [(2, SAMPLES)] * 4
-    for first, second in zip(one, many, strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-4)
-    assert not np.allclose(one[0], one[1], atol=1e-3)
+def test_what_another_study_heard_is_not_played_again(
+    config: DDIMSteps, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
+    config = dataclasses.replace(config, steps=(2,))
+    config.run()
+    asked = []
+    sample = BassAccompaniment.generate_latents
+
+    def counted(self: BassAccompaniment, *args: object, **options: object) -> torch.Tensor:
+        asked.append(options["sampling"].steps)  # type: ignore[attr-defined]
+        return sample(self, *args, **options)
+
+    monkeypatch.setattr(BassAccompaniment, "generate_latents", counted)
+    again = dataclasses.replace(config, output=tmp_path / "again")
+    again.run()
+    assert asked == [1, 2]  # to warm up, and a batch for the clock
+    assert rows_by_cell(again.output) == rows_by_cell(config.output)
+    for entry in cache_folder("heard").iterdir():
+        entry.write_bytes(entry.read_bytes()[:-40])  # damaged: heard again
+    third = dataclasses.replace(config, output=tmp_path / "third")
+    third.run()
+    assert asked == [1, 2, 2, 2]
+    assert rows_by_cell(third.output) == rows_by_cell(config.output)
+
+
+def test_findings_name_the_minimum_and_what_is_certainly_worse() -> None:
+    rows = [
+        made_row(UNCONDITIONAL, FAD, value, value - 1, value + 1, steps=steps)
+        for steps, value in ((1, 90.0), (32, 20.5), (64, 20.0), (128, 19.0))
+    ]
+    rows += [
+        made_row(UNCONDITIONAL, DIFFERENCE, 70, 60, 80, steps=1),
+        made_row(UNCONDITIONAL, DIFFERENCE, -1, -2, 0.5, steps=128),
+    ]
+    said = findings(rows)
+    assert "lowest, 19.0 [18.0, 20.0], at 128 steps (20.0 [19.0, 21.0] at 64), and within that interval from 64" in said
+    assert "1 of steps is certainly worse than 64 and none certainly better" in said
 
 
 def test_other_weights_are_another_measurement(config: DDIMSteps, weights: Path) -> None:
@@ -168,6 +187,8 @@ def test_other_weights_are_another_measurement(config: DDIMSteps, weights: Path)
         ({"batch_size": 0}, "--batch-size"),
         ({"seed": -1}, "--seed"),
         ({"embedder": "nothing"}, "nothing"),
+        ({"second_embedder": "log-mel"}, "another"),
+        ({"cfg": 0.0}, "--cfg"),
         ({"device": "abacus"}, "abacus"),
         ({"weights": "nothing"}, "nothing"),
     ],
