@@ -69,6 +69,29 @@ def diagonal(rows: Sequence[Row]) -> Verdict:
     return Verdict(REPRODUCED if row.value > 0.5 else PARTLY, numbers)
 
 
+def any_length(rows: Sequence[Row]) -> Verdict:
+    """Claim: with the dynamic positional bias the model plays at lengths that it has not been trained on.
+
+    Held against the change of the chord-tone share from the length of training to the longest. Reproduced if the
+    shipped model certainly loses less than 0.1; partly if it may lose more, but the short training with the bias
+    certainly loses less than that with absolute positions; not otherwise.
+    """
+    changes = [row for row in rows if row.metric == "change of chord-tone share"]
+    longest = max((row.setting["frames"] for row in changes), default=0)
+    found = {row.system: row for row in changes if row.setting["frames"] == longest}
+    shipped = next((row for system, row in found.items() if system == "shipped, dynamic bias"), None)
+    if shipped is None:
+        return Verdict(NOT_MEASURED)
+    numbers = f"chord-tone share changes by {_text(shipped)} up to {longest} frames"
+    biased, absolute = (found.get(f"short training, {name}") for name in ("dynamic bias", "absolute positions"))
+    if biased is not None and absolute is not None:
+        numbers += f"; trained alike, by {_text(biased)} with the bias and {_text(absolute)} with absolute positions"
+    if shipped.low > -0.1:
+        return Verdict(REPRODUCED, numbers)
+    better = biased is not None and absolute is not None and biased.low > absolute.high
+    return Verdict(PARTLY if better else NOT, numbers)
+
+
 def not_in_the_paper(rows: Sequence[Row]) -> Verdict:
     """A question that the paper does not ask."""
     return Verdict(UNTESTED if rows else NOT_MEASURED)

@@ -1,0 +1,121 @@
+"""Long mixes with known chords: songs of the bank one after the other, and what is heard in a bass for them.
+
+Songs are joined as latents, a whole number of frames each, so that a seam is where one song stops and the next begins,
+as on a record of many songs. Medley r begins with song r and goes on with the songs that follow, in a circle: over all
+medleys every place in time holds every song equally often, and what differs between places is the place alone.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.gate import rms
+from bassbench.metrics.harmony import chord_tone_share
+from bassbench.pitch import bass_pitch
+from bassbench.render import CLIP_SAMPLES
+from bassbench.song_bank import Chord
+from contrastive.encoder import Matcher
+from contrastive.features import features
+from contrastive.scoring import score_features
+from reference_model.config import R_TIME, SAMPLE_RATE
+from reference_model.pipeline import BassAccompaniment, level_gain
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What is heard in one passage of a bass: its song, its first frame in the medley, and the scores."""
+
+    song: int
+    start: int
+    chords: float
+    match: float
+
+
+@dataclass(frozen=True)
+class Medleys:
+    """Medleys of the songs of `requests`, heard in passages of `passage` latent frames."""
+
+    model: BassAccompaniment
+    requests: tuple[ClipRequest, ...]
+    matcher: Matcher
+    passage: int
+
+    @property
+    def song_frames(self) -> int:
+        """Latent frames of a song; the songs are equally long."""
+        return (self.requests[0].samples or CLIP_SAMPLES) // R_TIME
+
+    def starts(self, frames: int) -> list[int]:
+        """First frames, in the circle of all songs, of the medleys of a length: together they hold all songs alike."""
+        stride = min(frames, self.song_frames)
+        return list(range(0, len(self.requests) * self.song_frames, stride))
+
+    def mix(self, start: int, frames: int) -> Tensor:
+        """Latent `(mix_dims, frames)` of the medley from a frame of the circle on."""
+        circle = torch.cat(self._mixes, dim=1)
+        return circle[:, torch.arange(start, start + frames) % circle.shape[1]]
+
+    def hear(self, start: int, bass: np.ndarray) -> list[Passage]:
+        """The bass `(2, samples)` of the medley from a frame of the circle on, passage by passage."""
+        length, heard = self.passage * R_TIME, []
+        for at in range(0, bass.shape[1] // length):
+            first = start + at * self.passage
+            song, offset = divmod(first % (len(self.requests) * self.song_frames), self.song_frames)
+            heard.append(self._passage(song, offset, at * self.passage, bass[:, at * length : (at + 1) * length]))
+        return heard
+
+    def hear_real(self, partner: Sequence[int]) -> list[Passage]:
+        """The real bass of song `partner[i]` for each passage of each song i."""
+        heard = []
+        for song, other in enumerate(partner):
+            bass = cached_clip(self.requests[other]).bass
+            for offset in range(0, self.song_frames, self.passage):
+                piece = bass[:, offset * R_TIME : (offset + self.passage) * R_TIME]
+                heard.append(self._passage(song, offset, offset, piece))
+        return heard
+
+    def _passage(self, song: int, offset: int, start: int, bass: np.ndarray) -> Passage:
+        bass = np.where(np.isfinite(bass), bass, np.float32(0))
+        chords = within(cached_clip(self.requests[song]).chords, offset * _FRAME, (offset + self.passage) * _FRAME)
+        share = chord_tone_share(bass_pitch(bass), chords) if chords else 0.0
+        of_mix, of_bass = self._mix_features(song, offset), features(bass, self.matcher.config.features)
+        match = float(score_features([of_mix], [of_bass], self.matcher)[0, 0])
+        return Passage(song, start, float(np.nan_to_num(share)), match)
+
+    def _mix_features(self, song: int, offset: int) -> np.ndarray:
+        if (song, offset) not in self._features:
+            mix = cached_clip(self.requests[song]).mix
+            piece = mix[:, offset * R_TIME : (offset + self.passage) * R_TIME]
+            self._features[song, offset] = features(piece, self.matcher.config.features)
+        return self._features[song, offset]
+
+    @cached_property
+    def _features(self) -> dict[tuple[int, int], np.ndarray]:
+        return {}
+
+    @cached_property
+    def _mixes(self) -> list[Tensor]:
+        """Latents of the songs' mixes, `(mix_dims, song_frames)` each."""
+        latents = []
+        for request in self.requests:
+            mix = cached_clip(request).mix[None]
+            latents.append(self.model.encode_mix(mix, level_gain(np.full((1, 1, 1), rms(mix))))[0].cpu())
+        return latents
+
+
+_FRAME = R_TIME / SAMPLE_RATE
+
+
+def within(chords: Sequence[Chord], start: float, end: float) -> list[Chord]:
+    """The chords that sound between two times in seconds, cut to them and counted from the first."""
+    return [
+        dataclasses.replace(chord, start=max(chord.start, start) - start, end=min(chord.end, end) - start)
+        for chord in chords
+        if chord.end > start and chord.start < end
+    ]
