@@ -14,7 +14,7 @@ TOLERANCE = 1e-4
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _sink(heap: np.ndarray, count: int, item: int, place: int) -> None:
+def _sink(heap: np.ndarray, count: int, item: np.int64, place: int) -> None:
     """Put an item into a heap of `count` (largest first) at `place`, or as far below as it belongs."""
     child = 2 * place + 1
     while child < count:
@@ -28,7 +28,7 @@ def _sink(heap: np.ndarray, count: int, item: int, place: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _rise(heap: np.ndarray, place: int, item: int) -> None:
+def _rise(heap: np.ndarray, place: int, item: np.int64) -> None:
     """Put an item at the free `place`, or as far above as it belongs."""
     while place > 0 and item > heap[(place - 1) // 2]:
         heap[place] = heap[(place - 1) // 2]

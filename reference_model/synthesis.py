@@ -97,14 +97,14 @@ def _spectrum(
         apart = unstacked(planes, model.planes, config.stack)
         residual, cosine, sine = apart.split((2, model.phasors, model.phasors), dim=1)
         size[..., :bins] += residual
-        steps = (torch.atan2(sine[:, i], cosine[:, i]) for i in range(2)) if config.integrate_phase else None
+        steps = [torch.atan2(sine[:, i], cosine[:, i]) for i in range(2)] if config.integrate_phase else []
         relative = unit(cosine[:, -1], sine[:, -1])
     else:
-        steps = iter(_linear_steps(model, latent, low, high))
+        steps = _linear_steps(model, latent, low, high)
         relative = torch.ones_like(size[:, 0, :, :bins]), torch.zeros_like(size[:, 0, :, :bins])
     size = model.magnitude(size)
-    if steps is not None:
-        phase, carry = _integrated(model, size[:, 0, :, :bins], next(steps), next(steps), initial, carry)
+    if steps:
+        phase, carry = _integrated(model, size[:, 0, :, :bins], steps[0], steps[1], initial, carry)
         mid = phase.cos(), phase.sin()
     else:
         mid = unit(cosine[:, 0], sine[:, 0])
@@ -143,16 +143,16 @@ def _integrated(
     """The mid's phase `(batch, frames, bins)` from its steps beyond the neutral ones, and what the next slice needs."""
     overlap = model.config.window // model.config.hop
     advance = advance + neutral_advance(size.shape[-1], overlap, size.device)
-    arrays = [x.cpu().numpy() for x in (size, advance, delay + torch.pi, initial)]
-    silent = np.zeros_like(arrays[0][:, 0])
+    sizes, steps, delays = (x.cpu().numpy() for x in (size, advance, delay + torch.pi))
+    first, silent = initial.cpu().numpy(), np.zeros_like(sizes[:, 0])
     last = Carry(silent, silent) if before is None else before
     phase = np.stack(
         [
-            integrate(*(x[index] for x in arrays[:3]), arrays[3], last.magnitude[index], last.phase[index])
-            for index in range(len(size))
+            integrate(sizes[clip], steps[clip], delays[clip], first, last.magnitude[clip], last.phase[clip])
+            for clip in range(len(sizes))
         ]
     )
-    carry = Carry(arrays[0][:, -1].copy(), phase[:, -1].copy())
+    carry = Carry(sizes[:, -1].copy(), phase[:, -1].copy())
     return torch.from_numpy(phase).to(size.device), carry
 
 
