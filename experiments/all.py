@@ -2,33 +2,43 @@
 
     python -m experiments.all --quick
 
-Runs each study's own function in this process and writes README.md beside their results: every figure, what the paper
-found, how our rows stand to it, and the command. Run it again to go on where it was cut off.
+Runs each study's own function in this process and writes README.md beside their results: the paper's claims, how our
+rows stand to them, every figure, and the command. Run it again to go on where it was cut off; with `--page` it runs no
+study and writes the page from the rows that are there.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import write_text
-from bassbench.rows import RowStore
 from experiments import (
     autoencoders,
     cfg_sweep,
     ddim_steps,
     grounding,
+    length,
     listening,
     match_matrix,
     match_proof,
     metric_validity,
     samplers,
 )
-from experiments.claims import Judge, closer_to_the_style, diagonal, fewest_steps, not_in_the_paper, on_its_page
+from experiments.claims import (
+    Judge,
+    any_length,
+    closer_to_the_style,
+    diagonal,
+    fewest_steps,
+    not_in_the_paper,
+    rescale_helps,
+)
+from experiments.page import Entry, write_page
 from reference_model import studies
 
 Size = Literal["default", "quick", "full"]
@@ -36,18 +46,20 @@ Size = Literal["default", "quick", "full"]
 
 @dataclass(frozen=True)
 class Study:
-    """A study: its configurations by size, its question, the paper's claim, and the judge of that claim."""
+    """A study: its module, its configurations by size, its question, the paper's claim, and the judge of that claim."""
 
+    module: ModuleType
     default: Any
     quick: Any
     full: Any
     question: str
-    claim: str
-    judge: Judge
+    claim: str = ""
+    judge: Judge = not_in_the_paper
 
 
 STUDIES: dict[str, Study] = {
     ddim_steps.NAME: Study(
+        ddim_steps,
         ddim_steps.DDIMSteps(),
         ddim_steps.QUICK,
         ddim_steps.FULL,
@@ -56,14 +68,16 @@ STUDIES: dict[str, Study] = {
         fewest_steps,
     ),
     cfg_sweep.NAME: Study(
+        cfg_sweep,
         cfg_sweep.CFGSweep(),
         cfg_sweep.QUICK,
         cfg_sweep.FULL,
         "Guidance weight and rescaling",
-        "rescaling keeps FAD low at high weights",
-        on_its_page,
+        "above a weight of 2.5, FAD is lower with rescaling",
+        rescale_helps,
     ),
     grounding.NAME: Study(
+        grounding,
         grounding.Grounding(),
         grounding.QUICK,
         grounding.FULL,
@@ -72,6 +86,7 @@ STUDIES: dict[str, Study] = {
         closer_to_the_style,
     ),
     match_matrix.NAME: Study(
+        match_matrix,
         match_matrix.MatchMatrix(),
         match_matrix.MatchMatrix(clips=8, steps=12),
         match_matrix.MatchMatrix(),
@@ -79,40 +94,43 @@ STUDIES: dict[str, Study] = {
         "the diagonal dominates",
         diagonal,
     ),
+    length.NAME: Study(
+        length,
+        length.Length(),
+        length.QUICK,
+        length.FULL,
+        "Beyond the length of training",
+        "with the dynamic positional bias the model plays at any length (said, not measured)",
+        any_length,
+    ),
     listening.NAME: Study(
+        listening,
         listening.Listening(),
         listening.Listening(clips=6, steps=12),
         listening.Listening(),
         "Does the model listen?",
-        "",
-        not_in_the_paper,
     ),
-    samplers.NAME: Study(
-        samplers.Samplers(), samplers.QUICK, samplers.FULL, "Samplers at few evaluations", "", not_in_the_paper
-    ),
+    samplers.NAME: Study(samplers, samplers.Samplers(), samplers.QUICK, samplers.FULL, "Samplers at few evaluations"),
     autoencoders.NAME: Study(
+        autoencoders,
         autoencoders.Autoencoders(),
         autoencoders.QUICK,
         autoencoders.FULL,
         "What the autoencoders keep",
-        "",
-        not_in_the_paper,
     ),
     match_proof.NAME: Study(
+        match_proof,
         match_proof.MatchProof(),
         match_proof.MatchProof(test=6, human=4),
         match_proof.MatchProof(),
         "What the matcher hears",
-        "",
-        not_in_the_paper,
     ),
     metric_validity.NAME: Study(
+        metric_validity,
         metric_validity.MetricValidity(),
         metric_validity.QUICK,
         metric_validity.FULL,
         "Does each metric see what it is meant to see?",
-        "",
-        not_in_the_paper,
     ),
 }
 
@@ -125,6 +143,8 @@ class All:
     """Minutes for each study on two cores."""
     full: bool = False
     """The size of the committed results."""
+    page: bool = False
+    """Run nothing; write the page from the rows that are there."""
     only: tuple[str, ...] = ()
     """Names of studies to run (default: all); the page shows whatever has results."""
     device: str = "auto"
@@ -133,6 +153,11 @@ class All:
     """Folder for the results."""
     weights: str = "small"
     """The model: a name of shipped weights, or a folder."""
+
+    @property
+    def size(self) -> Size:
+        """The size that was asked for."""
+        return "quick" if self.quick else "full" if self.full else "default"
 
     def validate(self) -> None:
         """Raise BadInputError for a study that does not exist, or two sizes at once."""
@@ -146,10 +171,15 @@ class All:
         """Run the studies in order and write the page after each, so that a run cut off has one too."""
         self.validate()
         studies.output_folder(self.output)
-        size: Size = "quick" if self.quick else "full" if self.full else "default"
-        for name in self.only or STUDIES:
-            configured(STUDIES[name], size, self).run()
-            write_page(self.output, size)
+        entries = {
+            name: Entry(study.question, study.claim, study.judge, getattr(study.module, "findings", None))
+            for name, study in STUDIES.items()
+        }
+        flag = "" if self.size == "default" else f" --{self.size}"
+        for name in () if self.page else self.only or STUDIES:
+            configured(STUDIES[name], self.size, self).run()
+            write_page(self.output, entries, flag)
+        write_page(self.output, entries, flag)
 
 
 def configured(study: Study, size: Size, options: All) -> Any:
@@ -160,41 +190,6 @@ def configured(study: Study, size: Size, options: All) -> Any:
         shared["weights"] = options.weights
     fields = {field.name for field in dataclasses.fields(config)}
     return dataclasses.replace(config, **{name: value for name, value in shared.items() if name in fields})
-
-
-def write_page(folder: Path, size: Size) -> None:
-    """Write README.md: the table of claims, then every figure with its command; studies without rows are left out.
-
-    Raises:
-        BadInputError: rows cannot be read, or the page cannot be written.
-    """
-    flag = "" if size == "default" else f" --{size}"
-    claims = ["| study | what the paper found | our rows | numbers |", "|---|---|---|---|"]
-    sections: list[str] = []
-    for name, study in STUDIES.items():
-        rows = RowStore(folder / f"{name}.jsonl").rows()
-        if not rows:
-            continue
-        verdict = study.judge(rows)
-        link = f"[{study.question}]({name}.md)"
-        claims.append(f"| {link} | {study.claim or 'not measured'} | {verdict.word} | {verdict.numbers or '-'} |")
-        sections += ["", f"## {study.question}", "", f"`python -m experiments.{name}{flag}`"]
-        if (folder / f"{name}.png").exists():
-            sections += ["", f"[![{study.question}]({name}.png)]({name}.md)"]
-    text = "\n".join([_HEAD.strip(), "", *claims, *sections, "", _FOOT.strip(), ""])
-    write_text(folder / "README.md", text)
-
-
-_HEAD = """
-# Results
-
-Written by `python -m experiments.all`. Each study is one command; its rows (`.jsonl`, with provenance), table (`.csv`,
-`.md`) and figure (`.png`) lie here. Run a command again and it computes only what is missing. Brackets: 95 % confidence
-interval.
-"""
-_FOOT = """
-Music of the bank is sequenced, from one SoundFont; these figures compare systems and settings on it.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

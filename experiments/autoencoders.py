@@ -182,11 +182,11 @@ def write_report(rows: list[Row], folder: Path) -> None:
     autoencoders_figure(folder / f"{NAME}.png", rows)
     title = "What the autoencoders keep, and what a spectral distance overlooks"
     settings = ("audio", "cents")
-    studies.report(rows, folder, NAME, title=title, settings=settings, notes=_NOTES + _finding(rows))
+    studies.report(rows, folder, NAME, title=title, settings=settings, notes=f"{_NOTES.strip()}\n\n{findings(rows)}")
 
 
-def _finding(rows: Sequence[Row]) -> str:
-    """The paragraph on spectral distance and pitch, its numbers from the rows."""
+def findings(rows: Sequence[Row]) -> str:
+    """What the paper leaves open and what these rows say, in words."""
     kept, distance = (
         {row.setting["cents"]: row for row in rows if row.system == DETUNED and row.metric == metric}
         for metric in (NOTES, LSD)

@@ -214,14 +214,37 @@ def write_report(rows: list[Row], folder: Path) -> None:
         y_label="chord-tone share of voiced frames",
         share=True,
     )
+    found = findings(rows)
     title = "Chord-tone share of bass generated for test mixes"
-    studies.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES + _against_real(shares))
+    studies.report(rows, folder, NAME, title=title, settings=["cfg"], notes=f"{_NOTES.strip()}\n\n{found}")
+    print(found)
 
 
-def _against_real(shares: Sequence[Row]) -> str:
-    real = next(row.value for row in shares if row.system == REAL)
-    own = [f"{row.value / real:.2f} at CFG {row.setting['cfg']:g}" for row in shares if row.system == OWN]
-    return f"\nChord-tone share as a multiple of the real bass's: {', '.join(own)}.\n"
+def findings(rows: Sequence[Row]) -> str:
+    """What the paper found and what these rows say, in words."""
+    anchor = {row.system: row for row in rows if row.metric == SHARE and "cfg" not in row.setting}
+    said = [
+        "The paper judges by a contrastive matcher alone whether the model listens, and has no chords to hold its bass "
+        "against.",
+        f"Here real bass has a chord-tone share of {_text(anchor[REAL])} and the bass of another song "
+        f"{_text(anchor[OTHER])}.",
+    ]
+    own, swapped, gains = (
+        {row.setting["cfg"]: row for row in rows if (row.system, row.metric) == place}
+        for place in ((OWN, SHARE), (SWAPPED, SHARE), (OWN, GAIN))
+    )
+    for weight, row in sorted(own.items()):
+        gain = gains[weight]
+        listens = "it listens" if gain.low > 0 else "that it listens is not shown"
+        said.append(
+            f"At guidance weight {weight:g} the model's is {_text(row)}, {row.value / anchor[REAL].value:.2f} times "
+            f"the real bass's, and {_text(swapped[weight])} with the mixes swapped: {listens} (gain {_text(gain)})."
+        )
+    return " ".join(said)
+
+
+def _text(row: Row) -> str:
+    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
 def main() -> None:
