@@ -81,3 +81,9 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BadInputError(f"device '{name}' cannot be used ({str(error).splitlines()[0]}); try cpu") from None
     return device
+
+
+def has_fast_bfloat16(device_type: str) -> bool:
+    """Whether a device ("cpu", "cuda", ...) computes in bfloat16 faster than in float32: GPUs, CPUs made for it."""
+    made_for_it = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return made_for_it if device_type == "cpu" else True

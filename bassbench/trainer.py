@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bassbench.bad_input import BadInputError
+from bassbench.pretrained import has_fast_bfloat16
 from bassbench.runs import RunFolder, step_generator
 
 
@@ -43,10 +44,10 @@ def micro_batches(batch_size: int, accelerator: Accelerator, accumulate: int = 1
 
 
 def automatic_precision(precision: str, device_type: str) -> str:
-    """For "auto": "bf16" where bfloat16 is fast (GPUs, CPUs with AMX), else "no", since emulated it is slower."""
+    """For "auto": "bf16" where bfloat16 is fast, else "no", since emulated it is slower."""
     if precision != "auto":
         return precision
-    return "bf16" if device_type != "cpu" or torch.cpu._is_amx_tile_supported() else "no"
+    return "bf16" if has_fast_bfloat16(device_type) else "no"
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
-from bassbench.pretrained import hub_folder, read_metadata
+from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model.autoencoder import CHUNK, Autoencoder
 from reference_model.config import R_TIME, SAMPLE_RATE
 from reference_model.diffusion import denoiser
@@ -234,7 +234,7 @@ def load(
         mix_autoencoder=mix_autoencoder,
         bass_autoencoder=bass_autoencoder,
         unet=UNet.from_pretrained(folder / "unet.safetensors", device),
-        bfloat16=device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported()),
+        bfloat16=device.type in ("cuda", "cpu") and has_fast_bfloat16(device.type),
     )
     recorded = read_metadata(folder / "unet.safetensors").get("encoders")
     if recorded is None:
