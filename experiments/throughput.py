@@ -1,0 +1,185 @@
+"""What everything costs on this machine: the saved benchmarks as rows, a note with the targets, and a figure.
+
+python -m experiments.throughput                 # runs the benchmarks first
+python -m experiments.throughput bench.json      # of `pytest --benchmark-only --benchmark-json bench.json`
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import tyro
+
+from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.files import atomic_path
+from bassbench.table import markdown
+from experiments.throughput_figure import draw
+from experiments.throughput_targets import targets
+
+NAME = "throughput"
+COLUMNS = (
+    *("group", "system", "case", "batch", "frames", "clips", "dim", "windows", "dtype", "device", "threads"),
+    *("seconds", "low", "high", "rounds", "audio_seconds", "real_time_factor"),
+    *("gflop", "gflops", "peak_gflops", "share_of_peak", "memory_mb", "weights"),
+)
+_SHOWN = {
+    "system": "system",
+    "case": "what it does",
+    "batch": "batch",
+    "clips": "clips",
+    "dtype": "dtype",
+    "seconds": "seconds",
+    "real_time_factor": "x real time",
+    "gflops": "GFLOP/s",
+    "share_of_peak": "of peak",
+    "memory_mb": "memory, MB",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """From a file of pytest-benchmark to throughput.csv, .md and .png."""
+
+    benchmarks: Annotated[Path | None, tyro.conf.Positional] = None
+    """What `--benchmark-json` saved; without it the benchmarks of this checkout are run, which takes minutes."""
+    output: Path = Path("results")
+
+
+def run(options: Options) -> list[Path]:
+    """Write the three files and return their paths.
+
+    Raises:
+        BadInputError: the file is missing, or not one of ours.
+    """
+    saved = read(options.benchmarks) if options.benchmarks is not None else measured()
+    frame = rows(saved)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        paths = [options.output / f"{NAME}.{kind}" for kind in ("csv", "md", "png")]
+        for path, text in zip(
+            paths, (frame.to_csv(index=False, float_format="%.6g"), note(saved, frame)), strict=False
+        ):
+            with atomic_path(path) as temporary:
+                temporary.write_text(text)
+    except OSError as error:
+        raise BadInputError(f"{options.output}: cannot write ({error})") from None
+    draw(paths[2], frame)
+    return paths
+
+
+def measured() -> dict[str, Any]:
+    """The benchmarks, run in a process of their own.
+
+    Raises:
+        BadInputError: they are not at hand (the package does not carry them), or one failed.
+    """
+    benchmarks = Path(__file__).parent.parent / "tests" / "benchmarks"
+    if not benchmarks.is_dir():
+        raise BadInputError("the benchmarks are in the repository, not in the package: give a file that they saved")
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "benchmarks.json"
+        command = [sys.executable, "-m", "pytest", "--benchmark-only", f"--benchmark-json={saved}", str(benchmarks)]
+        if subprocess.run(command, cwd=benchmarks.parent.parent, check=False).returncode:
+            raise BadInputError("a benchmark failed; see above")
+        return read(saved)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a file of pytest-benchmark.
+
+    Raises:
+        BadInputError: it is missing, or not one of ours.
+    """
+    try:
+        saved = json.loads(path.read_text())
+        ours = [entry for entry in saved["benchmarks"] if "case" in entry["extra_info"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(
+            f"{path}: not a file of `pytest --benchmark-only --benchmark-json` ({type(error).__name__}: {error})"
+        ) from None
+    if not ours:
+        raise BadInputError(f"{path}: holds no benchmark of this project")
+    return {**saved, "benchmarks": ours}
+
+
+def rows(saved: dict[str, Any]) -> pd.DataFrame:
+    """One row a benchmark with the columns `COLUMNS`: median seconds a call, with its quartiles as low and high."""
+    table = []
+    for entry in saved["benchmarks"]:
+        stats, kept = entry["stats"], entry["extra_info"]
+        times = {"seconds": stats["median"], "low": stats["q1"], "high": stats["q3"], "rounds": stats["rounds"]}
+        table.append({"group": entry["group"], **{name: kept.get(name) for name in COLUMNS[1:]}, **times})
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def hardware(saved: dict[str, Any], frame: pd.DataFrame) -> str:
+    """The machine in words: processor, threads used, GPU if any, matrix product peaks, versions."""
+    machine = saved.get("machine_info", {})
+    cpu = machine.get("cpu", {})
+    peaks = frame.dropna(subset=["peak_gflops"]).groupby("dtype")["peak_gflops"].max()
+    parts = [
+        f"{cpu.get('brand_raw', machine.get('processor', 'unknown processor'))}, {cpu.get('count', '?')} cores",
+        f"{frame['threads'].max():g} threads of torch",
+        *(name for name in sorted(set(frame["device"].dropna())) if name != "cpu"),
+        "matrix products at most " + ", ".join(f"{peak:.0f} GFLOP/s in {dtype}" for dtype, peak in peaks.items()),
+        f"Python {machine.get('python_version', '?')}",
+    ]
+    return "; ".join(parts)
+
+
+def note(saved: dict[str, Any], frame: pd.DataFrame) -> str:
+    """The Markdown page: hardware, targets, and a table for each group."""
+    date, commit = saved.get("datetime", "")[:10], str(saved.get("commit_info", {}).get("id", ""))[:8]
+    lines = [
+        "# Throughput",
+        "",
+        f"Measured {date} at commit {commit}: {hardware(saved, frame)}.",
+        "",
+        "A call's median seconds; audio is stereo at 44.1 kHz; memory is what a call takes at its peak beyond what was",
+        "held before it. Operations are those of matrix products and convolutions, and their share is of the largest",
+        "matrix product's rate measured in the same run. Peers' codecs have random weights, which cost what trained",
+        "ones cost.",
+        "",
+        f"![What things cost]({NAME}.png)",
+        "",
+        "## Targets",
+        "",
+        markdown(targets(frame)),
+    ]
+    for group, part in frame.groupby("group", sort=False):
+        lines += [f"## {str(group)[0].upper()}{str(group)[1:]}", "", markdown(_table(part)), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(part: pd.DataFrame) -> pd.DataFrame:
+    kept = [name for name in _SHOWN if part[name].notna().any()]
+    shown = part[kept].rename(columns=_SHOWN)
+    for name in shown.columns:
+        shown[name] = [_text(value, name) for value in shown[name]]
+    return shown
+
+
+def _text(value: object, name: str) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str):
+        return value
+    number = float(value)  # type: ignore[arg-type]
+    return f"{100 * number:.0f} %" if name == "of peak" else f"{number:.3g}" if number < 1000 else f"{number:.0f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    with exit_on_bad_input():
+        for path in run(tyro.cli(Options, args=arguments, description=__doc__)):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
