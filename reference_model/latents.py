@@ -61,7 +61,7 @@ def latent_pairs(
         BadInputError: no clip has `frames` latent frames.
     """
     paths = [folder / f"{key}.npz" for key in keys]
-    lengths = [_length(path) for path in tqdm(paths, f"{progress}: checking", disable=not progress, leave=False)]
+    lengths = [latent_length(path) for path in tqdm(paths, f"{progress}: checking", disable=not progress, leave=False)]
     missing = [index for index, length in enumerate(lengths) if length is None]
     bar = tqdm(encoded(missing), f"{progress}: encoding", len(missing), disable=not (progress and missing))
     for index, (mix_latent, bass_latent) in zip(missing, bar, strict=True):
@@ -80,7 +80,8 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         return file["mix"], file["bass"]
 
 
-def _length(path: Path) -> int | None:
+def latent_length(path: Path) -> int | None:
+    """Frames of a clip's latents on disk; None if they are missing or damaged."""
     try:
         return _read(path)[1].shape[1]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -10,13 +10,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
-from torch import Tensor
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
@@ -34,7 +33,6 @@ from bassbench.runs import (
 from bassbench.trainer import (
     Throughput,
     describe,
-    example_generator,
     make_accelerator,
     micro_batches,
     stop_unless_finite,
@@ -42,8 +40,10 @@ from bassbench.trainer import (
 )
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
-from reference_model.latents import encoder_hash, song_latents
+from reference_model.diffusion_batch import Batch, PairSource, draw_levels_and_noise
+from reference_model.latents import LatentPairs, encoder_hash, song_latents
 from reference_model.positional_bias import Positions
+from reference_model.shard_latents import is_sharded, shard_latents
 from reference_model.training_samples import ValidationSamples
 from reference_model.unet import UNETS, UNet, UNetConfig
 
@@ -73,7 +73,7 @@ class TrainingConfig:
     initial: Path | None = None
     """Weights to start from instead of random ones (see `reference_model.rebase`)."""
     data: str = "train"
-    """Split of the song bank to train on, or a folder of stems."""
+    """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
     validation_data: str = "validation"
     """The same, to validate on."""
     songs: int | None = None
@@ -119,52 +119,6 @@ _FREE_TO_CHANGE = (
     *("run", "device", "threads", "processes", "precision", "accumulate", "initial", "tensorboard", "dry_run"),
     *("log_every", "validate_every", "checkpoint_every", "sample_every"),
 )
-
-
-class PairSource(Protocol):
-    """Where training pairs come from; `reference_model.latents.LatentPairs` is one."""
-
-    def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
-        """A random pair: its name, latents of the mix `(mix_dims, frames)` and of the bass `(bass_dims, frames)`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some examples of a step: all randomness of each comes from its own generator."""
-
-    names: list[str]
-    mix: Tensor
-    """`(batch, mix_dims, frames)`."""
-    bass: Tensor
-    noise: Tensor
-    level: Tensor
-    """`(batch,)`."""
-    unconditional: Tensor
-    """Booleans `(batch,)`: the mix is zeroed."""
-
-    @classmethod
-    def draw(cls, pairs: PairSource, seed: int, step: int, indices: Sequence[int], config: TrainingConfig) -> "Batch":
-        """The examples `indices` of a step's batch.
-
-        Not in the paper: the levels are stratified, one in each of `batch_size` equal parts of [0, 1], for a steadier
-        loss.
-        """
-        assert config.batch_size
-        slots = step_generator(seed, step).permutation(config.batch_size)
-        names, mixes, basses, noises, levels, dropped = [], [], [], [], [], []
-        for index in indices:
-            generator = example_generator(seed, step, index)
-            name, mix, bass = pairs.example(generator)
-            names.append(name)
-            mixes.append(mix)
-            basses.append(bass)
-            levels.append((slots[index] + generator.random()) / config.batch_size)
-            noises.append(generator.standard_normal(bass.shape, dtype=np.float32))
-            dropped.append(generator.random() < config.unconditional)
-        tensors = [torch.from_numpy(np.stack(arrays)).float() for arrays in (mixes, basses, noises)]
-        level = torch.tensor(levels, dtype=torch.float32)
-        return cls(names, tensors[0], tensors[1], tensors[2], level, torch.tensor(dropped))
 
 
 @dataclass
@@ -237,8 +191,13 @@ def train(
     if main:
         run.forget_after(state.step)
 
+    def draw(indices: Sequence[int]) -> Batch:
+        size, unconditional = config.batch_size, config.unconditional
+        assert size
+        return Batch.draw(pairs, config.seed, state.step, indices, size=size, unconditional=unconditional)
+
     def trial() -> None:
-        batch = Batch.draw(pairs, config.seed, state.step, micro[0], config)
+        batch = draw(micro[0])
         tensors = (tensor.to(device) for tensor in (batch.bass, batch.mix, batch.noise, batch.level))
         bass, mix, noise, level = tensors
         with accelerator.autocast():
@@ -257,7 +216,7 @@ def train(
         unet.train()
         loss, names = torch.zeros((), device=device), []
         for number, indices in enumerate(micro):
-            batch = Batch.draw(pairs, config.seed, state.step, indices, config)
+            batch = draw(indices)
             names += batch.names
             dropout = step_generator(config.seed, state.step, config.batch_size + 1 + indices.start)
             torch.manual_seed(int(dropout.integers(2**62)))
@@ -300,14 +259,6 @@ def train(
     bar.close()
     accelerator.wait_for_everyone()
     return state.average
-
-
-def draw_levels_and_noise(generator: np.random.Generator, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Levels `(batch,)`, stratified, and noise like `clean`."""
-    size = len(clean)
-    level = (generator.permutation(size) + generator.random(size)) / size
-    noise = generator.standard_normal(clean.shape, dtype=np.float32)
-    return torch.from_numpy(level).float(), torch.from_numpy(noise)
 
 
 @torch.no_grad()
@@ -358,6 +309,29 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     return config
 
 
+def _latents(
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    coders: tuple[Autoencoder, Autoencoder],
+    data: str,
+    *,
+    songs: int | None,
+    variants: int,
+) -> LatentPairs:
+    if is_sharded(data):
+        return shard_latents(data, *coders, accelerator=accelerator, variants=variants, frames=config.frames)
+    with accelerator.main_process_first():
+        return song_latents(
+            data,
+            *coders,
+            songs=songs,
+            variants=variants,
+            frames=config.frames,
+            processes=config.processes,
+            progress=accelerator.is_main_process,
+        )
+
+
 def main() -> None:
     """Command line."""
     with exit_on_bad_input():
@@ -377,23 +351,14 @@ def main() -> None:
         wanted = (UNETS[config.preset].mix_dims, UNETS[config.preset].bass_dims)
         if dims != wanted:
             raise BadInputError(f"the autoencoders have {dims} dims, preset '{config.preset}' needs {wanted}")
-        with accelerator.main_process_first():
-            sources = [
-                song_latents(
-                    split,
-                    mix_autoencoder,
-                    bass_autoencoder,
-                    songs=songs,
-                    variants=variants,
-                    frames=config.frames,
-                    processes=config.processes,
-                    progress=accelerator.is_main_process,
-                )
-                for split, songs, variants in (
-                    (config.data, config.songs, config.variants),
-                    (config.validation_data, config.validation_songs, 1),
-                )
-            ]
+        coders = mix_autoencoder, bass_autoencoder
+        sources = [
+            _latents(config, accelerator, coders, data, songs=songs, variants=variants)
+            for data, songs, variants in (
+                (config.data, config.songs, config.variants),
+                (config.validation_data, config.validation_songs, 1),
+            )
+        ]
         encoders = {"mix": encoder_hash(mix_autoencoder), "bass": encoder_hash(bass_autoencoder)}
         sample = None
         if config.sample_every and accelerator.is_main_process:

@@ -44,9 +44,8 @@ class Melodies:
 
 
 def config(run: Path, **changes: object) -> TrainingConfig:
-    tiny = TrainingConfig(
-        run, preset="tiny", log_every=1, validate_every=10, checkpoint_every=5, warmup=2, device="cpu"
-    )
+    every = {"log_every": 1, "validate_every": 10, "checkpoint_every": 5}
+    tiny = TrainingConfig(run, preset="tiny", warmup=2, device="cpu", precision="no", **every)
     return dataclasses.replace(tiny, **changes)
 
 

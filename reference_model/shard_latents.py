@@ -1,0 +1,89 @@
+"""Latents of clips that lie in tar shards, for data beyond one disk: every process encodes its own shards, once.
+
+Latents take a three-hundredth of the audio's space, so those of all shards lie in one cache that every process reads.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from bassbench.bad_input import BadInputError
+from bassbench.files import atomic_path, cache_folder, content_hash, write_text
+from bassbench.render import Clip
+from bassbench.shards import ShardedClips
+from reference_model.autoencoder import Autoencoder
+from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_length
+
+
+def is_sharded(data: str) -> bool:
+    """Whether training data are shards: a path or URL of tar files, or a folder that holds some."""
+    return any(Path(data).glob("*.tar")) if Path(data).is_dir() else data.endswith(".tar")
+
+
+def shard_latents(
+    data: str,
+    mix_autoencoder: Autoencoder,
+    bass_autoencoder: Autoencoder,
+    *,
+    accelerator: Accelerator,
+    variants: int = 1,
+    frames: int = 256,
+) -> LatentPairs:
+    """Latents of all clips of shards (see `bassbench.shards.ShardedClips`), the same for any number of processes.
+
+    `variants` passes, each with other random subsets of the stems in the mixes. A pass that was cut off goes on with
+    the clips that it had not encoded. Every process of the accelerator must call this; they share the user's cache.
+
+    Raises:
+        BadInputError: a shard is missing or damaged, the cache cannot be written or is not shared by the processes, or
+            no clip has `frames` latent frames.
+    """
+    rank, world = accelerator.process_index, accelerator.num_processes
+    encoders = content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))
+    folder = cache_folder("latents", encoders)
+    index = f"shards-{content_hash(data, str(variants))}"
+    mine = folder / f"{index}.{rank}-of-{world}.json"
+    if not mine.exists():
+        names = list(_encoded(data, variants, mix_autoencoder, bass_autoencoder, folder, progress=rank == 0))
+        write_text(mine, json.dumps(names))
+    accelerator.wait_for_everyone()
+    names = []
+    for process in range(world):
+        path = folder / f"{index}.{process}-of-{world}.json"
+        if not path.exists():
+            raise BadInputError(f"{path}: missing; set BASSBENCH_CACHE to a folder that all machines share")
+        names += json.loads(path.read_text())
+    paths = sorted(folder / f"{name}.npz" for name in set(names))
+    long_enough = [path for path in paths if (latent_length(path) or 0) >= frames]
+    if not long_enough:
+        raise BadInputError(f"{data}: none of {len(paths)} clips has {frames} latent frames")
+    return LatentPairs(tuple(long_enough), frames)
+
+
+def _encoded(
+    data: str,
+    variants: int,
+    mix_autoencoder: Autoencoder,
+    bass_autoencoder: Autoencoder,
+    folder: Path,
+    *,
+    progress: bool,
+) -> Iterator[str]:
+    """Encode this process's clips that `folder` does not hold yet; the names of their files."""
+    for epoch in range(variants):
+        for clip in tqdm(ShardedClips(data, epoch=epoch), f"encoding shards, pass {epoch}", disable=not progress):
+            name = _name(clip)
+            path = folder / f"{name}.npz"
+            if latent_length(path) is None:
+                mix, bass = encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass)
+                with atomic_path(path) as temporary:
+                    np.savez(temporary, mix=mix.astype(np.float16), bass=bass.astype(np.float16))
+            yield name
+
+
+def _name(clip: Clip) -> str:
+    return content_hash(clip.name, clip.mix.tobytes(), clip.bass.tobytes())

@@ -1,0 +1,94 @@
+"""Latents of shards: the same pairs for one process and for two, encoded once, and trained on by the command."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import stem_trees as trees
+from accelerate import Accelerator
+
+from bassbench.audio import SAMPLE_RATE
+from bassbench.bad_input import BadInputError
+from bassbench.shards import write_shards
+from bassbench.stems.layouts import open_dataset
+from reference_model import latents, train_diffusion
+from reference_model import shard_latents as module
+from reference_model.autoencoder import Autoencoder
+from reference_model.config import AUTOENCODERS
+from reference_model.shard_latents import is_sharded, shard_latents
+
+pytest.importorskip("webdataset")
+CODERS = tuple(Autoencoder(AUTOENCODERS["tiny"][which]).eval() for which in ("mix", "bass"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four samples of three seconds in two shards."""
+    root, path = tmp_path_factory.mktemp("slakh"), tmp_path_factory.mktemp("shards")
+    for name in ("Track00001", "Track00002"):
+        trees.slakh(root, place=name)
+    write_shards(open_dataset(root), path, samples=3 * SAMPLE_RATE, per_shard=2, progress=False)
+    return path
+
+
+def process(rank: int, count: int) -> Accelerator:
+    """What the encoding needs of an accelerator."""
+    made = SimpleNamespace(process_index=rank, num_processes=count, wait_for_everyone=lambda: None)
+    return made  # type: ignore[return-value]
+
+
+def test_two_processes_encode_the_clips_of_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for count in (1, 2):
+        monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / str(count)))
+        monkeypatch.setenv("WORLD_SIZE", str(count))
+        for rank in range(count):
+            monkeypatch.setenv("RANK", str(rank))
+            if rank < count - 1:
+                with pytest.raises(BadInputError, match="all machines share"):  # the other has not encoded its part
+                    shard_latents(str(folder), *CODERS, accelerator=process(rank, count), frames=16)
+            else:
+                found[count] = shard_latents(str(folder), *CODERS, accelerator=process(rank, count), frames=16)
+    assert [path.name for path in found[1].paths] == [path.name for path in found[2].paths]
+    assert len(found[1]) == 4
+    for one, two in zip(found[1], found[2], strict=False):
+        np.testing.assert_array_equal(one[0], two[0])
+        assert one[0].shape[0] == 16 and one[1].shape[0] == 8
+
+
+def test_a_second_call_and_a_cut_off_pass_encode_nothing_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path))
+    first = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), variants=2, frames=16)
+    assert len(first) > 4  # other subsets in the second pass
+    first.paths[0].unlink()
+    latents._read.cache_clear()
+    next(tmp_path.glob("latents/*/shards-*.json")).unlink()  # as if cut off before the end
+    encoded = []
+    monkeypatch.setattr(module, "encode_pair", lambda *given: encoded.append(1) or encode(*given))
+    again = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), variants=2, frames=16)
+    assert again.paths == first.paths and len(encoded) == 1
+    with pytest.raises(BadInputError, match="none of"):
+        shard_latents(str(folder), *CODERS, accelerator=process(0, 1), variants=2, frames=500)
+
+
+encode = module.encode_pair
+
+
+def test_the_command_trains_on_shards(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
+    command += ["--sample-every", "0", "--frames", "16", "--data", str(folder), "--validation-data", str(folder)]
+    for coder, which in zip(CODERS, ("mix", "bass"), strict=True):
+        coder.save_pretrained(tmp_path / f"{which}.safetensors")
+        command += [f"--{which}-autoencoder", str(tmp_path / f"{which}.safetensors")]
+    monkeypatch.setattr("sys.argv", command)
+    train_diffusion.main()
+    assert "validation_loss" in json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+
+
+def test_what_counts_as_shards(folder: Path, tmp_path: Path) -> None:
+    assert is_sharded(str(folder)) and is_sharded("https://host/{000000..000007}.tar")
+    assert not is_sharded("train") and not is_sharded(str(tmp_path))
