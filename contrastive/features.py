@@ -16,6 +16,7 @@ from torch import Tensor
 from bassbench.audio import SAMPLE_RATE, fit_length
 from contrastive.config import FeatureConfig
 
+VERSION = "1"  # raise it when the same configuration gives other features
 STEPS_PER_DECIBEL = 3
 FLOOR = -70.0
 """Decibels below the clip's level that are stored as 0; the largest value, 255, is 15 dB above the level."""

@@ -20,9 +20,8 @@ from bassbench.datasets import ClipSource, cached_clip
 from bassbench.files import atomic_path, cache_folder, content_hash
 from bassbench.training_data import training_requests
 from contrastive.config import MIN_SECONDS, FeatureConfig
-from contrastive.features import features
+from contrastive.features import VERSION, features
 
-_VERSION = "1"  # raise it when features.py gives something else
 _UNKNOWN_TEMPO = 120.0
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -71,7 +70,7 @@ def features_of(
     requests: Sequence[ClipSource], config: FeatureConfig, *, processes: int = 1, progress: str = ""
 ) -> list[SongFeatures]:
     """Features of each request in order; those that the cache does not hold are computed, in worker processes."""
-    folder = cache_folder("matcher_features", content_hash(_VERSION, json.dumps(asdict(config), sort_keys=True)))
+    folder = cache_folder("matcher_features", content_hash(VERSION, json.dumps(asdict(config), sort_keys=True)))
     paths = [folder / f"{request.key}.npz" for request in requests]
     known: dict[Path, SongFeatures | None] = {path: _read(path) for path in dict.fromkeys(paths)}
     missing = {path: request for path, request in zip(paths, requests, strict=True) if known[path] is None}

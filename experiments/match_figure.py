@@ -14,13 +14,14 @@ from bassbench.figure import save_figure
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 
+AUC, UNLIKE_AUC = "AUC", "AUC, unlike itself"
 _PANELS = (("transposed by ", "", "semitones"), ("late by ", " beats", "beats late"))
 
 
 def proof_figure(path: Path, rows: Sequence[Row]) -> None:
-    """Draw AUC rows whose setting "against" names a transposition or a delay; splits side by side.
+    """Draw AUC rows whose setting "against" names a transposition or a delay; a line of panels for each split.
 
-    The file appears whole or not at all.
+    Dashed: the AUC over lines unlike themselves when so late. The file appears whole or not at all.
 
     Raises:
         BadInputError: rows measured by different protocols, or the file cannot be written.
@@ -47,16 +48,19 @@ def proof_figure(path: Path, rows: Sequence[Row]) -> None:
 def _panel(axes: Axes, rows: Sequence[Row], panel: tuple[str, str, str], colours: dict) -> None:
     before, after, label = panel
     for system, colour in colours.items():
-        found = []
-        for row in rows:
-            against = row.setting["against"]
-            if row.system == system and against.startswith(before):
-                found.append((float(against.removeprefix(before).removesuffix(after)), row))
-        found.sort(key=lambda item: item[0])
-        places = [place for place, _ in found]
-        axes.plot(places, [row.value for _, row in found], "o-", color=colour, label=system, markersize=4)
-        lows, highs = [row.low for _, row in found], [row.high for _, row in found]
-        axes.fill_between(places, lows, highs, color=colour, alpha=0.18, linewidth=0)
+        for metric, line in ((AUC, "o-"), (UNLIKE_AUC, "x--")):
+            found = []
+            for row in rows:
+                against = row.setting["against"]
+                if (row.system, row.metric) == (system, metric) and against.startswith(before):
+                    found.append((float(against.removeprefix(before).removesuffix(after)), row))
+            found.sort(key=lambda item: item[0])
+            places = [place for place, _ in found]
+            name = system if metric == AUC else None
+            axes.plot(places, [row.value for _, row in found], line, color=colour, label=name, markersize=4)
+            if metric == AUC:
+                lows, highs = [row.low for _, row in found], [row.high for _, row in found]
+                axes.fill_between(places, lows, highs, color=colour, alpha=0.18, linewidth=0)
     axes.axhline(0.5, color="0.5", linewidth=0.8, linestyle=(0, (4, 2)))
     axes.set_xlabel(label)
     axes.set_ylim(0.0, 1.03)

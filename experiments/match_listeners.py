@@ -4,8 +4,9 @@ Each hears a clip as an array whose last axis is time, can move what it heard in
 with many basses.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import librosa
@@ -13,6 +14,7 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, resample
 from contrastive.encoder import Matcher
+from contrastive.features import VERSION as FEATURES_VERSION
 from contrastive.features import features
 from contrastive.sampling import Place, view
 from contrastive.scoring import score_features
@@ -27,6 +29,11 @@ class Listener(Protocol):
     @property
     def name(self) -> str:
         """Name in tables."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """All that `hear` depends on beside the audio."""
         ...
 
     @property
@@ -53,6 +60,11 @@ class MatcherListener:
 
     matcher: Matcher
     name: str = "contrastive matcher"
+
+    @property
+    def key(self) -> str:
+        """The features' version and configuration."""
+        return json.dumps([FEATURES_VERSION, asdict(self.matcher.config.features)], sort_keys=True)
 
     @property
     def frames_per_second(self) -> float:
@@ -86,6 +98,11 @@ class CorrelationListener:
     def name(self) -> str:
         """Name in tables."""
         return f"{self.kind} correlation"
+
+    @property
+    def key(self) -> str:
+        """The kind and librosa's version."""
+        return json.dumps([self.kind, librosa.__version__])
 
     @property
     def frames_per_second(self) -> float:

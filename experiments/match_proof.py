@@ -7,39 +7,31 @@ itself: transposed (played again from its notes), shifted, from elsewhere in the
 go on where it was cut off.
 """
 
-import functools
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
-from scipy.stats import hypergeom
 
-from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.baselines import noise
-from bassbench.bootstrap import RESAMPLES, Interval, mean_interval
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.bootstrap import Interval, mean_interval
+from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.files import content_hash
-from bassbench.render import Clip, Note, Part, render_parts
 from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
-from contrastive.songs import tonic_of
 from contrastive.validation import ranks
-from experiments.match_figure import proof_figure
+from experiments.match_figure import AUC, UNLIKE_AUC, proof_figure
+from experiments.match_hearing import SHIFTS, About, Heard, changes, damages, hear, late_by
 from experiments.match_listeners import CorrelationListener, Listener, MatcherListener
+from experiments.retrieval import auc_interval, expected_retrieval
 from reference_model import studies
 
 NAME = "match_proof"
-AUC, PAIRED = "AUC", "own bass above"
+MATCHER, CORRELATIONS = "contrastive matcher", ("chroma correlation", "onset correlation")
+PAIRED, UNLIKE = "own bass above", "unlike itself"
 OTHER, LIKE = "other songs", "other songs, same tempo and key"
-SHIFTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Beats."""
-SEMITONES = (-4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7)
 GROUP = 25
 _GROUP_SECONDS = 12.0
 _NOTES = """
@@ -48,7 +40,11 @@ expectation over all ways to draw the others. "Same tempo and key": 25 songs of 
 bar line on, all brought to one tempo and one tonic. AUC: probability that a mix with its own bass scores above a mix
 (any) with a bass damaged in this way; "own bass above": share of mixes whose own bass is above that damaged bass.
 Brackets: 95 % confidence interval, bootstrap over songs. Transposed basses are played again from their notes; shifted
-ones are late by that many beats, the end coming in at the start.
+ones are late by that many beats, the end coming in at the start. "Unlike itself": share of lines that, so late, play
+fewer than half of their own notes (same pitch class within 50 ms), and AUC over these lines alone. "Own: ...": the own
+bass, and it alone, is changed in a way that leaves its notes alone. "Same sound": the other song's notes, played by the
+own bass's instrument. "Mix leaks in": the whole mix is added to the bass, 12 dB below its own level; a listener who
+goes by what the two recordings share is taken in by it.
 """
 
 
@@ -88,32 +84,15 @@ class MatchProof:
         studies.output_folder(self.output)
         rows = study(self, matcher, requests)
         title = "Does the matcher know which bass fits?"
-        studies.report(rows, self.output, NAME, title=title, settings=("split", "against"), notes=_NOTES)
-        proof_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric == AUC])
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What one listener heard of one clip: the mix, its bass, and its damaged basses by name."""
-
-    mix: np.ndarray
-    bass: np.ndarray
-    damaged: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class About:
-    """What is known of one clip: tonic (-1 unknown), tempo, and the times of its bars in seconds."""
-
-    tonic: int
-    tempo: float
-    downbeats: np.ndarray
+        notes = f"{findings(rows)}\n\n{_NOTES.strip()}"
+        studies.report(rows, self.output, NAME, title=title, settings=("split", "against"), notes=notes)
+        proof_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric in (AUC, UNLIKE_AUC)])
 
 
 def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipRequest]]) -> list[Row]:
     """All rows, the missing ones measured: one task for each split."""
     listeners: list[Listener] = [
-        MatcherListener(matcher),
+        MatcherListener(matcher, MATCHER),
         CorrelationListener("chroma"),
         CorrelationListener("onset"),
     ]
@@ -159,9 +138,14 @@ def columns(split: str, count: int) -> Iterator[tuple[str, str]]:
     yield OTHER, AUC
     if split != "human":
         yield LIKE, f"R@1 of {min(GROUP, count)}"
-    for name in damage_names():
+    for name in changes():
+        yield f"{OTHER}, own: {name}", f"R@1 of {count}"
+    for name in damages():
         yield name, AUC
         yield name, PAIRED
+    for beats in SHIFTS:
+        yield late_by(beats), UNLIKE
+        yield late_by(beats), UNLIKE_AUC
 
 
 def results(
@@ -182,40 +166,27 @@ def results(
     yield auc_interval(own, scores, np.random.default_rng(seed))
     if split != "human":
         yield interval(like_hits(listener, clips, about))
-    for name in damage_names():
-        damaged = np.array([listener.compare([clip.mix], [clip.damaged[name]])[0, 0] for clip in clips], dtype=float)
-        yield auc_interval(own, damaged, np.random.default_rng(seed))
-        yield interval((own > damaged) + 0.5 * (own == damaged))
+    compared = [listener.compare([clip.mix], list(clip.others.values()))[0] for clip in clips]
+    theirs = dict(zip(clips[0].others, np.array(compared, dtype=float).T, strict=True))
+    for name in changes():
+        changed = scores.astype(float)
+        np.fill_diagonal(changed, theirs[name])
+        yield interval(ranks(changed) == 1)
+    for name in damages():
+        yield auc_interval(own, theirs[name], np.random.default_rng(seed))
+        yield interval((own > theirs[name]) + 0.5 * (own == theirs[name]))
+    for name in map(late_by, SHIFTS):
+        unlike = np.array([song.same_late[name] < 0.5 for song in about])
+        yield interval(unlike)
+        if unlike.any():
+            yield auc_interval(own[unlike], theirs[name][unlike], np.random.default_rng(seed))
+        else:
+            yield Interval(float("nan"), float("nan"), float("nan"))
 
 
 def retrieval_sizes(count: int) -> list[int]:
     """How many basses each mix chooses from: 25 and all."""
     return sorted({min(GROUP, count), count})
-
-
-def expected_retrieval(rank: np.ndarray, count: int, among: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hit rate and mean reciprocal rank of each mix when the others are `among` - 1 drawn from all `count` - 1."""
-    above = np.arange(among)
-    hits, reciprocals = [], []
-    for better in np.rint(rank - 1).astype(int):
-        share = hypergeom(count - 1, better, among - 1).pmf(above)
-        hits.append(share[0])
-        reciprocals.append(float((share / (above + 1)).sum()))
-    return np.array(hits), np.array(reciprocals)
-
-
-def auc_interval(own: np.ndarray, against: np.ndarray, generator: np.random.Generator) -> Interval:
-    """Probability that an own score `(songs,)` is above one of `against`, ties half; bootstrap over songs.
-
-    `against` is `(songs,)`, or `(songs, songs)` with the own scores on its diagonal, which do not count.
-    """
-    rows = against[:, None] if against.ndim == 1 else _without_diagonal(against)
-    # above[i, j]: the share of song j's damaged scores that song i's own score is above.
-    compared = own[:, None, None]
-    above = ((compared > rows) + 0.5 * (compared == rows)).mean(axis=2)
-    drawn = generator.integers(len(own), size=(RESAMPLES, len(own)))
-    low, high = np.quantile([above[np.ix_(index, index)].mean() for index in drawn], [0.025, 0.975])
-    return Interval(float(above.mean()), float(low), float(high))
 
 
 def like_hits(listener: Listener, clips: Sequence[Heard], about: Sequence[About]) -> np.ndarray:
@@ -240,58 +211,6 @@ def like_hits(listener: Listener, clips: Sequence[Heard], about: Sequence[About]
     return hits[order[:whole]]
 
 
-def hear(
-    requests: Sequence[ClipRequest], listeners: Sequence[Listener], processes: int, advance: studies.Advance
-) -> tuple[list[list[Heard]], list[About]]:
-    """What every listener heard of every clip, by listener, and what is known of the clips."""
-    work: Callable[[ClipRequest], tuple[list[Heard], About]] = functools.partial(hear_clip, tuple(listeners))
-    found = []
-    if processes > 1:
-        with multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, (1,)) as pool:
-            for result in pool.imap(work, requests):
-                found.append(result)
-                advance()
-    else:
-        for request in requests:
-            found.append(work(request))
-            advance()
-    return [list(clips) for clips in zip(*(heard for heard, _ in found), strict=True)], [about for _, about in found]
-
-
-def hear_clip(listeners: Sequence[Listener], request: ClipRequest) -> tuple[list[Heard], About]:
-    """One clip and its damaged basses, heard by each listener."""
-    clip = cached_clip(request)
-    seed = int(content_hash(request.key)[:8], 16)
-    damaged = {name: damage(clip, seed) for name, damage in damages().items()}
-    heard = [
-        Heard(
-            listener.hear(clip.mix),
-            listener.hear(clip.bass),
-            {name: listener.hear(audio) for name, audio in damaged.items()},
-        )
-        for listener in listeners
-    ]
-    return heard, About(tonic_of(clip.key), clip.tempo, np.array(clip.downbeats))
-
-
-def damages() -> dict[str, Callable[[Clip, int], np.ndarray]]:
-    """Ways to damage a bass, by name: functions of (clip, seed) to audio `(2, samples)`."""
-    ways: dict[str, Callable[[Clip, int], np.ndarray]] = {}
-    for semitones in SEMITONES:
-        ways[f"transposed by {semitones:+d}"] = functools.partial(_transposed, semitones)
-    for beats in SHIFTS:
-        ways[f"late by {beats:g} beats"] = functools.partial(_late, beats)
-    ways["other section"] = _other_section
-    ways["silence"] = lambda clip, seed: np.zeros_like(clip.bass)
-    ways["noise"] = lambda clip, seed: noise(clip, clip, seed)
-    return ways
-
-
-def damage_names() -> list[str]:
-    """Names of all damages, in order."""
-    return list(damages())
-
-
 def weights_hash(matcher: Matcher) -> str:
     """Eight hexadecimal digits of a matcher's weights."""
     parts: list[bytes | str] = []
@@ -300,29 +219,45 @@ def weights_hash(matcher: Matcher) -> str:
     return content_hash(*parts)[:8]
 
 
-def _without_diagonal(scores: np.ndarray) -> np.ndarray:
-    return scores[~np.eye(len(scores), dtype=bool)].reshape(len(scores), -1)
+def findings(rows: Sequence[Row]) -> str:
+    """What these rows say of the matcher, in words, beside the better of the two correlations."""
+    found = {(row.setting["split"], row.system, row.setting["against"], row.metric): row for row in rows}
+    paragraphs = []
+    for split, count in {row.setting["split"]: row.clips for row in rows}.items():
 
+        def text(against: str, metric: str, split: str = split) -> str:
+            row = found[split, MATCHER, against, metric]
+            return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
-def _transposed(semitones: int, clip: Clip, seed: int) -> np.ndarray:
-    notes = tuple(Note(n.start, n.end, min(n.pitch + semitones, 127), n.velocity) for n in clip.bass_notes)
-    return render_parts([Part("bass", clip.bass_program, False, notes, volume=120, reverb=20)], clip.seconds)
+        def value(against: str, metric: str, split: str = split) -> float:
+            return found[split, MATCHER, against, metric].value
 
-
-def _late(beats: float, clip: Clip, seed: int) -> np.ndarray:
-    return np.roll(clip.bass, round(beats * _beat_seconds(clip) * SAMPLE_RATE), axis=1)
-
-
-def _other_section(clip: Clip, seed: int) -> np.ndarray:
-    """From the bar line nearest to half the clip on, then from the start."""
-    half = clip.seconds / 2
-    bars = np.diff(clip.downbeats) if len(clip.downbeats) > 1 else np.array([4 * _beat_seconds(clip)])
-    bar = float(np.median(bars))
-    return np.roll(clip.bass, -round(max(round(half / bar), 1) * bar * SAMPLE_RATE), axis=1)
-
-
-def _beat_seconds(clip: Clip) -> float:
-    return float(np.median(np.diff(clip.beats))) if len(clip.beats) > 1 else 60.0 / clip.tempo
+        everyone = f"R@1 of {count}"
+        rivals = [found[split, other, OTHER, everyone].value for other in CORRELATIONS]
+        said = [
+            f"On the {split} split the matcher finds a mix's own bass among {count} in {text(OTHER, everyone)} of the "
+            f"songs, the better correlation in {max(rivals):.2f}."
+        ]
+        if (split, MATCHER, LIKE, like := f"R@1 of {min(GROUP, count)}") in found:
+            rivals = [found[split, other, LIKE, like].value for other in CORRELATIONS]
+            said.append(
+                f"Among {min(GROUP, count)} brought to one tempo and key: {text(LIKE, like)}, the better correlation "
+                f"{max(rivals):.2f}."
+            )
+        transposed = min((name for name in damages() if name.startswith("transposed")), key=lambda n: value(n, AUC))
+        late = min((late_by(beats) for beats in SHIFTS if beats >= 0.5), key=lambda name: value(name, AUC))
+        changed = min((f"{OTHER}, own: {name}" for name in changes()), key=lambda name: value(name, everyone))
+        said += [
+            f"Its weakest transposition is {transposed.removeprefix('transposed by ')}: AUC {text(transposed, AUC)}.",
+            f"Its weakest shift of half a beat or more is {late}: AUC {text(late, AUC)}, though the song's own bass is",
+            f"above that shifted form in {text(late, PAIRED)}. Of the lines, {value(late, UNLIKE):.0%} are unlike",
+            f"themselves when so late; over these the AUC is {text(late, UNLIKE_AUC)}.",
+            f"The change that costs most is {changed.rpartition(': ')[2]}: {everyone} {text(changed, everyone)}.",
+            f"Against another song's bass into which this mix leaks the AUC is {text('other song, mix leaks in', AUC)},",
+            f"against one with the own bass's sound {text('other song, same sound', AUC)}.",
+        ]
+        paragraphs.append(" ".join(said))
+    return "\n\n".join(paragraphs)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The proof of the matcher: its statistics against known answers, and the whole study on a song that needs no bank."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,22 +11,16 @@ from scipy.stats import mannwhitneyu
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.files import cache_folder
 from bassbench.song_bank import Song
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
-from experiments import match_proof
-from experiments.match_figure import proof_figure
+from experiments import match_hearing, match_proof, retrieval
+from experiments.match_figure import AUC, UNLIKE_AUC, proof_figure
+from experiments.match_hearing import About, Heard, changes, damages, hear_clip, same_notes
 from experiments.match_listeners import CorrelationListener, MatcherListener
-from experiments.match_proof import (
-    AUC,
-    MatchProof,
-    auc_interval,
-    columns,
-    damage_names,
-    damages,
-    expected_retrieval,
-    study,
-)
+from experiments.match_proof import UNLIKE, MatchProof, columns, results, study
+from experiments.retrieval import auc_interval, expected_retrieval
 
 SAMPLES = 6 * 44_100
 
@@ -65,13 +60,65 @@ def test_damages_do_what_their_names_say(song: Song) -> None:
     clip = cached_clip(ClipRequest(song, 0, SAMPLES))
     chroma = CorrelationListener("chroma")
     strongest = chroma.hear(clip.bass).mean(axis=1).argmax()
-    ways = damages()
-    assert list(ways) == damage_names()
-    moved = chroma.hear(ways["transposed by +3"](clip, 0)).mean(axis=1).argmax()
+    other = cached_clip(ClipRequest(replace(song, name="another"), 1, SAMPLES))
+    sounds = {name: way(clip, other, 0) for name, way in (damages() | changes()).items()}
+    assert all(sound.shape == clip.bass.shape and np.isfinite(sound).all() for sound in sounds.values())
+    moved = chroma.hear(sounds["transposed by +3"]).mean(axis=1).argmax()
     assert moved == (strongest + 3) % 12
-    assert np.array_equal(ways["late by 1 beats"](clip, 0), np.roll(clip.bass, 22_050, axis=1))
-    assert np.array_equal(ways["other section"](clip, 0), np.roll(clip.bass, -2 * 88_200, axis=1))
-    assert not ways["silence"](clip, 0).any() and ways["noise"](clip, 0).any()
+    assert np.array_equal(sounds["late by 1 beats"], np.roll(clip.bass, 22_050, axis=1))
+    assert np.array_equal(sounds["other section"], np.roll(clip.bass, -2 * 88_200, axis=1))
+    assert not sounds["silence"].any() and sounds["noise"].any()
+    leak = sounds["mix leaks in"] - clip.bass
+    np.testing.assert_allclose(leak, 10 ** (-12 / 20) * clip.mix, atol=1e-6)
+    np.testing.assert_allclose(sounds["other song, mix leaks in"] - leak, other.bass, atol=1e-6)
+    for name in ("reverb", "other program", "low-pass 1000 Hz"):
+        assert chroma.compare([chroma.hear(clip.bass)], [chroma.hear(sounds[name])])[0, 0] > 0.4, name
+
+
+def test_notes_that_a_late_line_plays_again() -> None:
+    onsets, pitches = np.arange(16) * 0.5, np.tile([40, 52, 43, 43], 4)
+    assert same_notes(onsets, pitches, 2.0, 8.0) == 1.0  # a bar late
+    assert same_notes(onsets, pitches, 0.5, 8.0) == 0.5  # 40 after 52 is the same pitch class
+    assert same_notes(onsets, pitches, 0.25, 8.0) == 0.0
+    assert same_notes(onsets, pitches, 2.04, 8.0) == 1.0 and same_notes(onsets, pitches, 2.06, 8.0) == 0.0
+    assert same_notes(np.array([]), np.array([]), 1.0, 8.0) == 0.0
+
+
+def test_what_was_heard_is_kept_and_healed(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SEMITONES": (1,), "SHIFTS": (0.5,)}.items():
+        monkeypatch.setattr(match_hearing, name, value)
+    requests = ClipRequest(replace(song, name="kept"), 0, SAMPLES), ClipRequest(replace(song, name="next"), 0, SAMPLES)
+    listeners = [CorrelationListener("onset"), CorrelationListener("chroma")]
+    first, about = hear_clip(listeners, requests)
+    files = sorted(cache_folder("match_proof").rglob("*.npz"))
+    assert len(files) == 2 and list(about.same_late) == ["late by 0.5 beats"]
+    before = files[1].stat().st_mtime_ns
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    again, _ = hear_clip(listeners, requests)
+    assert files[1].stat().st_mtime_ns == before
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one.bass, other.bass) and one.others.keys() == other.others.keys()
+        assert all(np.array_equal(one.others[name], heard) for name, heard in other.others.items())
+
+
+def test_an_own_bass_that_was_changed_is_ranked_among_the_others() -> None:
+    """A listener that hears one number, and finds things alike whose numbers are."""
+
+    class Numbers(CorrelationListener):
+        def compare(self, mixes: Sequence[np.ndarray], basses: Sequence[np.ndarray]) -> np.ndarray:
+            return -np.abs(np.array(mixes)[:, :1] - np.array(basses)[None, :, 0])
+
+    names = [*damages(), *changes()]
+    clips = []
+    for i in range(3):
+        others = {name: np.array([i + 0.3]) for name in names} | {"reverb": np.array([i + 5.0])}
+        clips.append(Heard(np.array([float(i)]), np.array([float(i)]), others))
+    abouts = [About(-1, 120.0, np.array([]), dict.fromkeys(damages(), float(i == 0))) for i in range(3)]
+    found = dict(zip(columns("human", 3), results("human", Numbers("onset"), clips, abouts, 0), strict=True))
+    assert found["other songs, own: reverb", "R@1 of 3"].value == 0
+    assert found["other songs, own: other program", "R@1 of 3"].value == 1
+    assert found["late by 1 beats", UNLIKE].value == pytest.approx(2 / 3)
+    assert found["late by 1 beats", UNLIKE_AUC].value == 1 == found["noise", "own bass above"].value
 
 
 @pytest.mark.parametrize("kind", ["chroma", "onset"])
@@ -101,8 +148,13 @@ def test_the_matcher_hears_a_moved_clip_as_a_moved_view(matcher: Matcher) -> Non
 def test_the_study_measures_everything_once(
     song: Song, matcher: Matcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"SEMITONES": (1,), "SHIFTS": (0.5, 2.0), "RESAMPLES": 50}.items():
-        monkeypatch.setattr(match_proof, name, value)
+    for module, name, value in (
+        (match_hearing, "SEMITONES", (1,)),
+        (match_hearing, "SHIFTS", (0.5, 2.0)),
+        (match_proof, "SHIFTS", (0.5, 2.0)),
+        (retrieval, "RESAMPLES", 50),
+    ):
+        monkeypatch.setattr(module, name, value)
     config = MatchProof(test=3, human=2, output=tmp_path, processes=1)
     requests = {
         "test": [ClipRequest(replace(song, name=f"made {i}"), 0, SAMPLES) for i in range(3)],
@@ -116,7 +168,9 @@ def test_the_study_measures_everything_once(
     before = (tmp_path / "match_proof.jsonl").read_bytes()
     assert study(config, matcher, requests) == rows
     assert (tmp_path / "match_proof.jsonl").read_bytes() == before
-    proof_figure(tmp_path / "figure.png", [row for row in rows if row.metric == AUC])
+    said = match_proof.findings(rows)
+    assert said.count("\n\n") == 1 and "among 3 in" in said and "among 2 in" in said
+    proof_figure(tmp_path / "figure.png", [row for row in rows if row.metric in (AUC, UNLIKE_AUC)])
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
