@@ -253,7 +253,7 @@ def findings(rows: Sequence[Row]) -> str:
             f"above that shifted form in {text(late, PAIRED)}. Of the lines, {value(late, UNLIKE):.0%} are unlike",
             f"themselves when so late; over these the AUC is {text(late, UNLIKE_AUC)}.",
             f"The change that costs most is {changed.rpartition(': ')[2]}: {everyone} {text(changed, everyone)}.",
-            f"Against another song's bass into which this mix leaks the AUC is {text('other song, mix leaks in', AUC)},",
+            f"Against another song's bass with this mix leaking in the AUC is {text('other song, mix leaks in', AUC)},",
             f"against one with the own bass's sound {text('other song, same sound', AUC)}.",
         ]
         paragraphs.append(" ".join(said))
