@@ -20,6 +20,7 @@ from reference_model.config import R_TIME, SAMPLE_RATE
 from reference_model.diffusion import denoiser
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
+from reference_model.inference import prepared
 from reference_model.latents import encoder_hash
 from reference_model.sampler import SAMPLERS, noise_for_seeds
 from reference_model.unet import UNet
@@ -174,7 +175,9 @@ class BassAccompaniment:
         frames = mix.shape[2]
         # Whole frames at the coarsest resolution: what the U-Net would repeat at the end is drawn like the rest.
         mix = F.pad(mix.to(self.device), (0, -frames % self.unet.config.stride), mode="replicate")
-        unet = windowed(self.unet, sampling.window, overlap=128, batch=self.batch_size)
+        unet = windowed(
+            prepared(self.unet, bfloat16=self.bfloat16), sampling.window, overlap=128, batch=self.batch_size
+        )
         denoise = guided(functools.partial(denoiser, unet), mix, sampling.cfg, sampling.phi)
         if style_mean is not None:
             style = style_mean.to(self.device)
