@@ -11,14 +11,11 @@ import dataclasses
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 import torch
 import tyro
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
@@ -36,98 +33,20 @@ from bassbench.trainer import (
     Throughput,
     automatic_precision,
     describe,
-    example_generator,
     micro_batches,
     stop_unless_finite,
     update_average,
 )
 from bassbench.training_data import training_stems
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import RECIPES, Objective, Recipe, weighted_sum
+from reference_model.autoencoder_objective import Objective, Recipe, weighted_sum
+from reference_model.autoencoder_settings import TrainAutoencoder, check, identity
 from reference_model.codec_probes import probe
-from reference_model.config import AUTOENCODERS, R_TIME, AutoencoderConfig
 from reference_model.critics import Critics, critic_loss, generator_loss
+from reference_model.crops import AudioClips, draw_batch, fit_batches, validation_audio
 from reference_model.linear_path import fit_linear_path
 from reference_model.spectral_loss import draw_hops, mel_bands
 from reference_model.training_samples import draw_spectrograms
-
-
-class AudioClips(Protocol):
-    """Where crops come from: `clips[i]` is int16 or float `(2, samples)`, possibly on disk."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> np.ndarray: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainAutoencoder:
-    """Settings of one run; None takes the preset's recipe."""
-
-    which: Literal["mix", "bass"]
-    run: Path
-    preset: str = "small"
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    adversarial_start: int | None = None
-    linear_path: bool | None = None
-    """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
-    ema: float = 0.0
-    """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights."""
-    crop_frames: int = 16
-    """Latent frames in a crop (65,536 samples, 1.5 s, as in the paper)."""
-    fit_frames: int = 40_960
-    """Latent frames that the linear path is fitted on."""
-    data: str = "train"
-    """Split of the song bank to train on, or a folder of stems (for the mix autoencoder also of mixes)."""
-    validation_data: str = "validation"
-    """The same, to validate on."""
-    clips: int | None = None
-    """Training songs of the bank; None: all."""
-    validation_clips: int = 12
-    seed: int = 0
-    threads: int = 1
-    processes: int = 1
-    """Worker processes that render songs not yet in the cache."""
-    precision: Literal["auto", "bf16", "no"] = "auto"
-    """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
-    accumulate: int = 1
-    """Micro-batches that are added up to a step, to fit memory."""
-    validate_every: int = 500
-    checkpoint_every: int = 100
-    figures: bool = False
-    """Draw reconstructions of three validation clips at every validation."""
-    tensorboard: bool = False
-    dry_run: bool = False
-    """Print what would be trained, and stop."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """The preset's recipe with what the command line changed."""
-        if self.preset not in RECIPES:
-            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(RECIPES)}")
-        names = ("steps", "batch_size", "learning_rate", "adversarial_start")
-        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return dataclasses.replace(RECIPES[self.preset], **changes)
-
-    @property
-    def config(self) -> AutoencoderConfig:
-        """The preset's sizes, with or without the linear path as the command line says."""
-        if self.preset not in AUTOENCODERS:
-            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(AUTOENCODERS)}")
-        config = AUTOENCODERS[self.preset][self.which]
-        if self.linear_path is None:
-            return config
-        try:
-            return dataclasses.replace(config, linear_path=self.linear_path)
-        except ValueError as error:
-            raise BadInputError(f"preset '{self.preset}' cannot do without its linear path: {error}") from None
-
-    @property
-    def folder(self) -> RunFolder:
-        """Where the run is kept; TensorBoard events are the first process's."""
-        return RunFolder(self.run, self.tensorboard and PartialState().is_main_process)
 
 
 @dataclasses.dataclass
@@ -147,24 +66,6 @@ class State:
     def result(self) -> Autoencoder:
         """What is validated and shipped: the averaged weights where there are any."""
         return self.autoencoder if self.average is None else self.average
-
-
-def crop(clips: AudioClips, generator: np.random.Generator, samples: int) -> tuple[str, np.ndarray]:
-    """A random crop `(2, samples)` of a random clip as float32, and its name; shorter clips are padded with silence."""
-    index = int(generator.integers(len(clips)))
-    clip = clips[index]
-    start = int(generator.integers(max(clip.shape[1] - samples, 0) + 1))
-    piece = np.asarray(clip[:, start : start + samples])
-    scale = np.float32(1 / 32767 if piece.dtype == np.int16 else 1)
-    audio = np.pad(piece.astype(np.float32) * scale, ((0, 0), (0, samples - piece.shape[1])))
-    return f"clip {index} from sample {start}", audio
-
-
-def fit_batches(clips: AudioClips, settings: TrainAutoencoder) -> Iterator[Tensor]:
-    """The same random pieces of 64 latent frames at every call, `(8, 2, 262144)` at a time."""
-    generator = step_generator(settings.seed, 0, 1 << 20)
-    for _ in range(-(-settings.fit_frames // (8 * 64))):
-        yield torch.from_numpy(np.stack([crop(clips, generator, 64 * R_TIME)[1] for _ in range(8)]))
 
 
 def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> Autoencoder:
@@ -206,27 +107,11 @@ def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) ->
     objective = Objective(autoencoder, weights)
     state = State(accelerator, objective, autoencoder, optimizer, critics, critic_optimizer, average)
     if folder.checkpoint.exists():
-        _restore(state, folder, _identity(settings))
+        _restore(state, folder, identity(settings))
     state.objective, state.optimizer = accelerator.prepare(state.objective, state.optimizer)
     if critics is not None:
         state.critics, state.critic_optimizer = accelerator.prepare(critics, critic_optimizer)
     return state
-
-
-def draw_batch(
-    clips: AudioClips, settings: TrainAutoencoder, config: AutoencoderConfig, step: int, indices: Sequence[int]
-) -> tuple[list[str], Tensor, Tensor]:
-    """The examples `indices` of a step: names, audio `(batch, 2, samples)`, latent noise `(batch, frames, dims)`."""
-    recipe = settings.recipe
-    names, audio, noise = [], [], []
-    for index in indices:
-        generator = example_generator(settings.seed, step, index)
-        name, piece = crop(clips, generator, settings.crop_frames * R_TIME)
-        names.append(name)
-        audio.append(piece * np.float32(10 ** (generator.uniform(-1, 1) * recipe.gain_db / 20)))
-        shape = settings.crop_frames, config.dims
-        noise.append(np.float32(recipe.latent_noise) * generator.standard_normal(shape, dtype=np.float32))
-    return names, torch.from_numpy(np.stack(audio)), torch.from_numpy(np.stack(noise))
 
 
 def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> dict[str, float]:
@@ -293,14 +178,6 @@ def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
     return {name: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
 
 
-def validation_audio(settings: TrainAutoencoder, clips: AudioClips) -> Tensor:
-    """The first 12 s or so of each validation clip, `(clips, 2, samples)`."""
-    samples = 128 * R_TIME if settings.preset != "tiny" else settings.crop_frames * R_TIME
-    chosen = (clips[index][:, :samples] for index in range(min(len(clips), settings.validation_clips)))
-    pieces = [crop([clip], np.random.default_rng(0), samples)[1] for clip in chosen]
-    return torch.from_numpy(np.stack(pieces))
-
-
 def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips) -> Autoencoder:
     """Run or resume training to the end and write weights.safetensors; returns the trained autoencoder.
 
@@ -315,7 +192,7 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
     if main:
         folder.forget_after(state.step)
     if main and state.step == 0:
-        folder.log(event="start", settings=_identity(settings), **validate(state, audio, mel))
+        folder.log(event="start", settings=identity(settings), **validate(state, audio, mel))
     bar = tqdm(initial=state.step, total=recipe.steps, desc=f"{settings.which} autoencoder", disable=not main)
     micro = micro_batches(recipe.batch_size, state.accelerator, settings.accumulate)
 
@@ -340,7 +217,7 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
             if settings.figures:
                 _draw(state, audio[:3], folder)
         if main and (state.step % settings.checkpoint_every == 0 or state.step == recipe.steps):
-            _save(state, folder, _identity(settings))
+            _save(state, folder, identity(settings))
     bar.close()
     weights = folder.path / "weights.safetensors"
     if main and (resumed < state.step or not weights.exists()):
@@ -366,17 +243,7 @@ def _set_learning_rate(state: State, recipe: Recipe) -> None:
             group["lr"] = recipe.learning_rate * warmup * decay
 
 
-def _identity(settings: TrainAutoencoder) -> dict:
-    """What must not change between the commands that start and resume a run, as JSON would give it back."""
-    recipe = dataclasses.asdict(settings.recipe)
-    recipe["betas"] = list(recipe["betas"])
-    names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed", "ema")
-    config = settings.config.to_dict()
-    config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
-    return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
-
-
-def _save(state: State, folder: RunFolder, identity: dict) -> None:
+def _save(state: State, folder: RunFolder, unchanged: dict) -> None:
     unwrapped = state.accelerator.unwrap_model
     tensors = {f"model.{name}": tensor for name, tensor in state.autoencoder.state_dict().items()}
     tensors |= optimizer_tensors(state.optimizer, "optimizer")
@@ -386,12 +253,12 @@ def _save(state: State, folder: RunFolder, identity: dict) -> None:
         critics = unwrapped(state.critics).state_dict()
         tensors |= {f"critics.{name}": tensor for name, tensor in critics.items()}
         tensors |= optimizer_tensors(state.critic_optimizer, "critic_optimizer")
-    save_tensors(folder.checkpoint, tensors, {"step": state.step, "identity": identity})
+    save_tensors(folder.checkpoint, tensors, {"step": state.step, "identity": unchanged})
 
 
-def _restore(state: State, folder: RunFolder, identity: dict) -> None:
+def _restore(state: State, folder: RunFolder, unchanged: dict) -> None:
     tensors, metadata = load_tensors(folder.checkpoint)
-    refuse_other_settings(folder.path, metadata.get("identity", {}), identity)
+    refuse_other_settings(folder.path, metadata.get("identity", {}), unchanged)
     state.step = int(metadata["step"])
     state.autoencoder.load_state_dict(_under("model.", tensors))
     restore_optimizer(state.optimizer, tensors, "optimizer")
@@ -404,17 +271,6 @@ def _restore(state: State, folder: RunFolder, identity: dict) -> None:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def check(settings: TrainAutoencoder) -> None:
-    """Raise BadInputError for settings that no run can have."""
-    _ = settings.recipe, settings.config
-    names = ("crop_frames", "fit_frames", "validation_clips", "accumulate", "validate_every", "checkpoint_every")
-    for name, low in [*((name, 1) for name in names), ("ema", 0)]:
-        if getattr(settings, name) < low:
-            raise BadInputError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(settings, name)}")
-    if settings.ema >= 1:
-        raise BadInputError(f"--ema must be below 1, got {settings.ema}")
 
 
 def dry_run(settings: TrainAutoencoder) -> str:

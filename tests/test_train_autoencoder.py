@@ -13,10 +13,12 @@ from bassbench.runs import RunFolder
 from reference_model import autoencoder_objective, train_autoencoder
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_objective import RECIPES, Objective, weighted_sum
+from reference_model.autoencoder_settings import check
 from reference_model.codec_probes import level_error, pitch_kept, pitch_track
 from reference_model.config import AUTOENCODERS, R_TIME, Stage
+from reference_model.crops import crop
 from reference_model.spectral_loss import MSSD_HOPS
-from reference_model.train_autoencoder import TrainAutoencoder, check, crop, dry_run, prepare, train, train_step
+from reference_model.train_autoencoder import TrainAutoencoder, dry_run, prepare, train, train_step
 
 
 def bass_clips(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -139,7 +141,7 @@ def test_a_dry_run_tells_what_the_preset_fills_in(tmp_path: Path) -> None:
 def test_the_papers_layout_starts_from_a_pca_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
     config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages, top_hz=1_000.0)
-    monkeypatch.setitem(train_autoencoder.AUTOENCODERS, "paper", {"bass": config})
+    monkeypatch.setitem(AUTOENCODERS, "paper", {"bass": config})
     first = {}
     for linear_path in (None, True):
         run = settings(tmp_path / str(linear_path), preset="paper", batch_size=2, linear_path=linear_path)
@@ -170,7 +172,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 def test_the_papers_layout_trains_with_its_own_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
     config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages)
-    monkeypatch.setitem(train_autoencoder.AUTOENCODERS, "paper", {"bass": config})
+    monkeypatch.setitem(AUTOENCODERS, "paper", {"bass": config})
     recipe = dataclasses.replace(RECIPES["paper"], batch_size=2)
     monkeypatch.setitem(autoencoder_objective.RECIPES, "paper", recipe)
     run = settings(tmp_path, preset="paper", steps=2, batch_size=2)

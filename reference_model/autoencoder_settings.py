@@ -1,0 +1,103 @@
+"""What a training run of an autoencoder can be told, and what of it must stay the same when it is resumed."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from accelerate import PartialState
+
+from bassbench.bad_input import BadInputError
+from bassbench.runs import RunFolder
+from reference_model.autoencoder_objective import RECIPES, Recipe
+from reference_model.config import AUTOENCODERS, AutoencoderConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainAutoencoder:
+    """Settings of one run; None takes the preset's recipe."""
+
+    which: Literal["mix", "bass"]
+    run: Path
+    preset: str = "small"
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    adversarial_start: int | None = None
+    linear_path: bool | None = None
+    """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
+    ema: float = 0.0
+    """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights."""
+    crop_frames: int = 16
+    """Latent frames in a crop (65,536 samples, 1.5 s, as in the paper)."""
+    fit_frames: int = 40_960
+    """Latent frames that the linear path is fitted on."""
+    data: str = "train"
+    """Split of the song bank to train on, or a folder of stems (for the mix autoencoder also of mixes)."""
+    validation_data: str = "validation"
+    """The same, to validate on."""
+    clips: int | None = None
+    """Training songs of the bank; None: all."""
+    validation_clips: int = 12
+    seed: int = 0
+    threads: int = 1
+    processes: int = 1
+    """Worker processes that render songs not yet in the cache."""
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
+    accumulate: int = 1
+    """Micro-batches that are added up to a step, to fit memory."""
+    validate_every: int = 500
+    checkpoint_every: int = 100
+    figures: bool = False
+    """Draw reconstructions of three validation clips at every validation."""
+    tensorboard: bool = False
+    dry_run: bool = False
+    """Print what would be trained, and stop."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The preset's recipe with what the command line changed."""
+        if self.preset not in RECIPES:
+            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(RECIPES)}")
+        names = ("steps", "batch_size", "learning_rate", "adversarial_start")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return dataclasses.replace(RECIPES[self.preset], **changes)
+
+    @property
+    def config(self) -> AutoencoderConfig:
+        """The preset's sizes, with or without the linear path as the command line says."""
+        if self.preset not in AUTOENCODERS:
+            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(AUTOENCODERS)}")
+        config = AUTOENCODERS[self.preset][self.which]
+        if self.linear_path is None:
+            return config
+        try:
+            return dataclasses.replace(config, linear_path=self.linear_path)
+        except ValueError as error:
+            raise BadInputError(f"preset '{self.preset}' cannot do without its linear path: {error}") from None
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run is kept; TensorBoard events are the first process's."""
+        return RunFolder(self.run, self.tensorboard and PartialState().is_main_process)
+
+
+def identity(settings: TrainAutoencoder) -> dict:
+    """What must not change between the commands that start and resume a run, as JSON would give it back."""
+    recipe = dataclasses.asdict(settings.recipe)
+    recipe["betas"] = list(recipe["betas"])
+    names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed", "ema")
+    config = settings.config.to_dict()
+    config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
+    return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
+
+
+def check(settings: TrainAutoencoder) -> None:
+    """Raise BadInputError for settings that no run can have."""
+    _ = settings.recipe, settings.config
+    names = ("crop_frames", "fit_frames", "validation_clips", "accumulate", "validate_every", "checkpoint_every")
+    for name, low in [*((name, 1) for name in names), ("ema", 0)]:
+        if getattr(settings, name) < low:
+            raise BadInputError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(settings, name)}")
+    if settings.ema >= 1:
+        raise BadInputError(f"--ema must be below 1, got {settings.ema}")
