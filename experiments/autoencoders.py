@@ -3,9 +3,9 @@
     python -m experiments.autoencoders
 
 Mix and bass of test songs, given back by both autoencoders, by plain PCA of the same rate and dims, and from true
-magnitudes with random phase and with Griffin-Lim. And the bass detuned by 0 to 100 cents, played again from its notes
-with a pitch bend: how far the spectral distance moves, and how many notes keep their pitch. Run it again to go on where
-it was cut off.
+magnitudes with random phase and with Griffin-Lim; and the harmony that linear classifiers read in the mix latents. And
+the bass detuned by 0 to 100 cents, played again from its notes with a pitch bend: how far the spectral distance moves,
+and how many notes keep their pitch. Run it again to go on where it was cut off.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ import numpy as np
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
+from bassbench.chroma import chroma
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, protocol
 from bassbench.embedding_cache import embed_cached
@@ -32,19 +33,29 @@ from bassbench.pretrained import find_device
 from bassbench.render import Clip, bass_part, render_parts
 from bassbench.rows import Measurement, Row, RowStore
 from experiments import sizes
-from experiments.panels import headline, panels
-from experiments.reconstructions import AUTOENCODER, GRIFFIN_LIM, PCA, RANDOM, Reconstruct, reconstructions
+from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
+from experiments.reconstructions import (
+    AUTOENCODER,
+    GRIFFIN_LIM,
+    RANDOM,
+    Reconstruct,
+    encoders,
+    reconstructions,
+)
 from reference_model import studies
-from reference_model.evaluate_codec import CLIP_MEASURES, LSD, NOTES, SDR, codec_measures
+from reference_model.evaluate_codec import CLIP_MEASURES, LSD, NOTES, codec_measures
+from reference_model.linear_probe import ProbeSong, probe, probe_song
 from reference_model.pipeline import BassAccompaniment
 
 NAME = "autoencoders"
-ORIGINAL, DETUNED = "original", "detuned bass"
-HARMONY, FAD = "chord-tone share", "FAD"
-METRICS = (*CLIP_MEASURES, HARMONY, FAD)
+HARMONY, CHROMA, FAD = "chord-tone share", "chroma agreement", "FAD"
+METRICS = (*CLIP_MEASURES, HARMONY, CHROMA, FAD)
+PROBED = ("pitch classes read in latents, AUC", "chord roots read in latents")
 _REPLICATES = 200
 _NOTES = """
-The definitions stand in `reference_model.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. FAD is
+The definitions stand in `reference_model.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. Chroma
+agreement: mean correlation of the chroma frames (`bassbench.chroma`) before and after. Read in latents: by linear
+classifiers of single frames of the mix latents, fitted on validation songs (`reference_model.linear_probe`). FAD is
 between the audio and what was made of it, over the same songs. "PCA" has the rate and dims of the autoencoder and the
 phase that its magnitudes imply. "original" is the audio against itself. The detuned bass is played again from its notes
 with a pitch bend: at 0 cents it is the same but for the rendering's own changes. Brackets: 95 % confidence interval,
@@ -65,6 +76,8 @@ class Autoencoders:
     """How far the bass is detuned."""
     iterations: int = 32
     """Of Griffin-Lim."""
+    probe_songs: int = 32
+    """Validation songs that the classifiers of harmony are fitted on."""
     device: str = "auto"
     """cpu, cuda, or auto for the GPU if there is one."""
     output: Path = Path("results")
@@ -78,8 +91,10 @@ class Autoencoders:
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
-        if self.clips < 2 or self.iterations < 1 or self.seed < 0:
-            raise BadInputError("--clips must be at least 2, --iterations at least 1 and --seed at least 0")
+        if self.clips < 2 or self.probe_songs < 2 or self.iterations < 1 or self.seed < 0:
+            raise BadInputError(
+                "--clips and --probe-songs must be at least 2, --iterations at least 1 and --seed at least 0"
+            )
         if not self.cents or len(set(self.cents)) < len(self.cents) or not all(0 <= c <= 200 for c in self.cents):
             raise BadInputError(f"--cents takes different numbers from 0 to 200, got {' '.join(map(str, self.cents))}")
         protocol(self.embedder)
@@ -92,8 +107,8 @@ class Autoencoders:
         write_report(study(self, studies.load_model(self.weights, self.device), requests), self.output)
 
 
-QUICK = Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8)
-FULL = Autoencoders(clips=48)
+QUICK = Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6)
+FULL = Autoencoders()
 
 
 def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipRequest]) -> list[Row]:
@@ -104,11 +119,11 @@ def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipReq
         "FAD": protocol(config.embedder),
         "interval": "95 %, bootstrap over songs",
     }
-    weights = studies.weights_hash(model)
+    probed = how | {"probe": f"fitted on {config.probe_songs} validation clips"}
     tasks = []
 
-    def task(system: str, setting: dict[str, Any], change: Callable[[Clip], np.ndarray]) -> studies.Task:
-        wanted = tuple(
+    def wanted(system: str, setting: dict[str, Any], metrics: Sequence[str]) -> tuple[Measurement, ...]:
+        return tuple(
             Measurement(
                 experiment=NAME,
                 system=system,
@@ -116,21 +131,55 @@ def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipReq
                 metric=metric,
                 clips=len(requests),
                 seed=config.seed,
-                protocol=how,
+                protocol=probed if metric in PROBED else how,
             )
-            for metric in METRICS
+            for metric in metrics
         )
-        return studies.Task(wanted, lambda advance: measure(config, requests, setting["audio"], change, advance))
+
+    def task(system: str, setting: dict[str, Any], change: Callable[[Clip], np.ndarray]) -> studies.Task:
+        def of_all(advance: studies.Advance) -> list[Interval]:
+            return measure(config, requests, setting["audio"], change, advance)
+
+        return studies.Task(wanted(system, setting, METRICS), of_all)
 
     for which, coder in (("mix", model.mix_autoencoder), ("bass", model.bass_autoencoder)):
         tasks.append(task(ORIGINAL, {"audio": which}, lambda clip: clip.bass))
+        weights = {"codec": studies.networks_hash(coder)}
         for name, way in reconstructions(coder, iterations=config.iterations).items():
+            # True magnitudes depend on the STFT, not on the weights.
+            about = (
+                {"window": coder.config.window, "hop": coder.config.hop} if name in (GRIFFIN_LIM, RANDOM) else weights
+            )
             extra = {"iterations": config.iterations} if name == GRIFFIN_LIM else {}
-            tasks.append(task(name, {"audio": which, "weights": weights, **extra}, partial(_given_back, way)))
+            tasks.append(task(name, {"audio": which, **about, **extra}, partial(_given_back, way)))
+        for name, encode in encoders(coder).items() if which == "mix" else ():
+            measurements = wanted(name, {"audio": which, **weights}, PROBED)
+            tasks.append(studies.Task(measurements, partial(read_harmony, config, requests, encode)))
     for cents in config.cents:
         tasks.append(task(DETUNED, {"audio": "bass", "cents": cents}, partial(detuned, cents=cents)))
     store = RowStore(config.output / f"{NAME}.jsonl")
     return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+
+
+def read_harmony(
+    config: Autoencoders,
+    requests: Sequence[ClipRequest],
+    encode: Callable[[np.ndarray], np.ndarray],
+    advance: studies.Advance,
+) -> list[Interval]:
+    """How well linear classifiers read pitch classes and chord roots in the mix latents, in the order of `PROBED`."""
+
+    def song(request: ClipRequest) -> ProbeSong:
+        clip = cached_clip(request)
+        return probe_song(encode(clip.mix), clip.chords)
+
+    fitted = [song(request) for request in clip_requests("validation", config.probe_songs)]
+    tested = []
+    for request in requests:
+        tested.append(song(request))
+        advance()
+    found = probe(fitted, tested, generator=np.random.default_rng(config.seed))
+    return [found["chroma"], found["root"]]
 
 
 def measure(
@@ -141,7 +190,7 @@ def measure(
     advance: studies.Advance,
 ) -> list[Interval]:
     """The numbers of one way to change all clips' mixes or basses, in the order of `METRICS`."""
-    values: dict[str, list[float]] = {name: [] for name in (*CLIP_MEASURES, HARMONY)}
+    values: dict[str, list[float]] = {name: [] for name in (*CLIP_MEASURES, HARMONY, CHROMA)}
     before, after = [], []
     for request in requests:
         clip = cached_clip(request)
@@ -152,6 +201,7 @@ def measure(
             values[name].append(value)
         chords = clip.chords if which == "bass" else ()
         values[HARMONY].append(chord_tone_share(bass_pitch(changed), chords) if chords else float("nan"))
+        values[CHROMA].append(chroma_agreement(clip.bass, changed))
         before.append(embed_cached(clip.bass, config.embedder, device=str(find_device(config.device))))
         after.append(embed_cached(changed, config.embedder, device=str(find_device(config.device))))
         advance()
@@ -163,6 +213,17 @@ def measure(
         warnings.simplefilter("ignore", UserWarning)  # of few windows: all rows have equally many
         distance = fad(before, after, generator=np.random.default_rng(config.seed), replicates=_REPLICATES)
     return [*results, Interval(distance.value, distance.low, distance.high)]
+
+
+def chroma_agreement(real: np.ndarray, changed: np.ndarray) -> float:
+    """Mean correlation of the chroma of two audios of one length, frame by frame where both sound; NaN without one."""
+    first, second = chroma(real).strength, chroma(changed).strength
+    if len(first) != len(second):  # one of them is silent as a whole
+        return float("nan")
+    first, second = (one - one.mean(axis=1, keepdims=True) for one in (first, second))
+    scale = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    sounds = scale > 0
+    return float(((first * second).sum(axis=1)[sounds] / scale[sounds]).mean()) if sounds.any() else float("nan")
 
 
 def detuned(clip: Clip, *, cents: float) -> np.ndarray:
@@ -207,65 +268,6 @@ def findings(rows: Sequence[Row]) -> str:
 
 def _is(row: Row, system: str, metric: str, audio: str = "bass") -> bool:
     return row.system == system and row.metric == metric and row.setting["audio"] == audio
-
-
-def autoencoders_figure(path: Path, rows: Sequence[Row]) -> None:
-    """Left: notes kept against spectral distance for detuned basses and for what gives a bass back. Right: distances.
-
-    Raises:
-        BadInputError: the file cannot be written.
-    """
-    points = {(row.system, row.setting.get("cents"), row.metric): row for row in rows if row.setting["audio"] == "bass"}
-    places = [(system, cents) for system, cents, metric in points if metric == LSD]
-    with panels(path, (10.0, 4.2)) as figure:
-        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1.5, 1)})
-        curve = sorted(cents for system, cents in places if system == DETUNED and cents is not None)
-        left.plot(
-            [points[DETUNED, cents, LSD].value for cents in curve],
-            [points[DETUNED, cents, NOTES].value for cents in curve],
-            "o-",
-            color="C3",
-            markersize=4,
-            label="played again, detuned by so many cents",
-        )
-        for cents in curve:
-            at = points[DETUNED, cents, LSD].value, points[DETUNED, cents, NOTES].value
-            left.annotate(str(cents), at, (5, 4), textcoords="offset points", fontsize=7.5, color="C3")
-        for number, name in enumerate(name for name, cents in places if name not in (DETUNED, ORIGINAL)):
-            x, y = points[name, None, LSD], points[name, None, NOTES]
-            left.errorbar(
-                [x.value],
-                [y.value],
-                xerr=[[max(x.value - x.low, 0)], [max(x.high - x.value, 0)]],
-                yerr=[[max(y.value - y.low, 0)], [max(y.high - y.value, 0)]],
-                fmt="sD^vP"[number % 5],
-                color=f"C{(0, 2, 4, 5, 7)[number % 5]}",
-                markersize=6,
-                linewidth=0.9,
-                label=name,
-            )
-        left.set(xlabel="log-spectral distance from the original, dB", ylabel="share of notes that keep their pitch")
-        left.set_ylim(-0.03, 1.08)
-        left.legend(loc="best")
-        headline(left, "A spectral distance does not see the pitch")
-        names = [name for name in (AUTOENCODER, PCA, GRIFFIN_LIM, RANDOM) if (name, None, SDR) in points]
-        for offset, audio in ((-0.2, "mix"), (0.2, "bass")):
-            found = {row.system: row for row in rows if row.metric == LSD and row.setting["audio"] == audio}
-            shown = [(i, found[name]) for i, name in enumerate(names) if name in found]
-            right.barh(
-                [i + offset for i, _ in shown],
-                [row.value for _, row in shown],
-                height=0.36,
-                xerr=np.array([[max(r.value - r.low, 0), max(r.high - r.value, 0)] for _, r in shown]).T,
-                color={"mix": "0.7", "bass": "C0"}[audio],
-                error_kw={"linewidth": 0.9},
-                label=audio,
-            )
-        right.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names])
-        right.invert_yaxis()
-        right.set_xlabel("log-spectral distance, dB")
-        right.legend(loc="best")
-        headline(right, "Reconstruction of mix and bass")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def steps_figure(path: Path, rows: Sequence[Row], *, systems: Sequence[str], clo
             anchors = (REAL, CODEC) if metric in kinds else (REAL, OTHER)
             for row in found:
                 if row.system in anchors and math.isfinite(row.value):
-                    level_line(axes, row.value, row.system)
+                    level_line(axes, row.value, row.system, left=metric in kinds)
             axes.axvline(paper_steps, color="0.75", linewidth=0.9, linestyle=":", zorder=1)
             _seconds_above(axes, [row for row in rows if row.metric == clock and row.system in systems])
             axes.set_xlabel(f"DDIM steps (dotted: the paper's {paper_steps})")

@@ -42,9 +42,10 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def level_line(axes: Axes, value: float, name: str) -> None:
-    """A dashed horizontal line with its name just above its right end."""
+def level_line(axes: Axes, value: float, name: str, *, left: bool = False) -> None:
+    """A dashed horizontal line with its name just above its right (or left) end."""
     axes.axhline(value, color="0.45", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": True}
     words = {"fontsize": 7.5, "color": "0.35", "bbox": {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.8}}
-    axes.annotate(name, (0.995, value), (0, 3), ha="right", va="bottom", zorder=5, **words, **place)  # type: ignore[arg-type]
+    x, side = (0.008, "left") if left else (0.995, "right")
+    axes.annotate(name, (x, value), (0, 3), ha=side, va="bottom", zorder=5, **words, **place)  # type: ignore[arg-type]

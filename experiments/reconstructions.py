@@ -55,11 +55,33 @@ def _through(coder: Autoencoder, audio: np.ndarray, *, network: bool) -> np.ndar
     return coder.decode(latent, audio.shape[1], network=network)[0].cpu().numpy()
 
 
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Audio `(2, samples)` to its standardised latent `(dims, frames)`."""
+
+
+def encoders(coder: Autoencoder) -> dict[str, Encode]:
+    """The autoencoder's latents, and those of its principal components where it has them."""
+    ways: dict[str, Encode] = {AUTOENCODER: lambda audio: _latent(coder, audio)}
+    if coder.linear is not None and coder.config.integrate_phase:
+        ways[PCA] = lambda audio: _principal_latent(coder, audio)[0].cpu().numpy()
+    return ways
+
+
+@torch.inference_mode()
+def _latent(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
+    return coder.encode(torch.from_numpy(audio)[None].to(coder.feature_mean.device))[0].cpu().numpy()
+
+
 @torch.inference_mode()
 def _principal(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
+    latent = _principal_latent(coder, audio)
+    return coder.decode(latent, audio.shape[1], network=False)[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def _principal_latent(coder: Autoencoder, audio: np.ndarray) -> torch.Tensor:
     assert coder.linear is not None
     frame = coder.config.hop * coder.config.frames_per_latent
     padded = torch.from_numpy(np.pad(audio, ((0, 0), (0, -audio.shape[1] % frame))))[None].to(coder.feature_mean.device)
     scores = coder.linear.encode(coder.features(coder.log_magnitude(padded), coder.config.frames_per_latent))
-    latent = ((scores - coder.latent_mean) / coder.latent_std).transpose(1, 2)
-    return coder.decode(latent, audio.shape[1], network=False)[0].cpu().numpy()
+    return ((scores - coder.latent_mean) / coder.latent_std).transpose(1, 2)

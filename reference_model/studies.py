@@ -143,12 +143,12 @@ def protocol_card(rows: Iterable[Row]) -> str:
         lines.append(f"Protocol `{digest}` ({', '.join(metrics)}):")
         lines += [f"- {name}: {_card_value(value)}" for name, value in row.protocol.items()]
         lines.append("")
-    weights = sorted({row.setting["weights"] for row in rows if "weights" in row.setting})
+    weights = sorted({row.setting[name] for row in rows for name in ("weights", "codec") if name in row.setting})
     commits, devices = sorted({row.commit for row in rows}), sorted({row.device for row in rows})
     versions = sorted({", ".join(f"{name} {version}" for name, version in row.versions.items()) for row in rows})
     # The rows of one task were measured together and each holds the time of all.
     seconds = sum(seconds for _, seconds in {(row.system, row.seconds) for row in rows})
-    lines.append(f"Weights {', '.join(weights)}; commit {', '.join(commits)}; {'; '.join(versions)}.")
+    lines.append(f"Weights {', '.join(weights) or 'none'}; commit {', '.join(commits)}; {'; '.join(versions)}.")
     lines.append(f"Measured in {seconds:.0f} s on {', '.join(devices)}.")
     return "\n".join(lines) + "\n"
 

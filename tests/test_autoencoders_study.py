@@ -12,7 +12,7 @@ from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.pitch import bass_pitch
 from bassbench.song_bank import Song
 from experiments import autoencoders
-from experiments.autoencoders import METRICS, Autoencoders, detuned
+from experiments.autoencoders import METRICS, PROBED, Autoencoders, chroma_agreement, detuned
 from experiments.reconstructions import from_magnitudes, reconstructions
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import log_spectral_distance
@@ -39,6 +39,14 @@ def test_a_detuned_bass_is_detuned(song: Song) -> None:
     assert np.median(high.midi[both] - straight.midi[both]) == pytest.approx(0.5, abs=0.06)
 
 
+def test_chroma_agreement_sees_transposition_and_not_level(song: Song) -> None:
+    mix = cached_clip(ClipRequest(song, 0, SAMPLES)).mix
+    assert chroma_agreement(mix, mix / 2) == pytest.approx(1.0)
+    tone = np.sin(2 * np.pi * 220 * np.arange(44_100) / 44_100)[None].astype(np.float32)
+    assert chroma_agreement(tone, np.sin(2 * np.pi * 311 * np.arange(44_100) / 44_100)[None].astype(np.float32)) < 0.2
+    assert np.isnan(chroma_agreement(tone, np.zeros_like(tone)))
+
+
 def test_a_run_writes_everything_and_a_second_computes_nothing(
     song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,18 +56,27 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     requests = [ClipRequest(song, seed, SAMPLES) for seed in range(2)]
     monkeypatch.setattr(autoencoders, "clip_requests", lambda split, count: requests[:count])
     config = Autoencoders(
-        clips=2, cents=(0, 60), iterations=2, weights=str(weights), output=output, embedder="log-mel", device="cpu"
+        clips=2,
+        probe_songs=2,
+        cents=(0, 60),
+        iterations=2,
+        weights=str(weights),
+        output=output,
+        embedder="log-mel",
+        device="cpu",
     )
     config.run()
     table = (output / "autoencoders.md").read_text()
     assert "true magnitudes, random phase" in table and "detuned bass" in table and "log-spectral distance is" in table
     lines = (output / "autoencoders.jsonl").read_text().splitlines()
-    assert len(lines) % len(METRICS) == 0 and len(lines) >= 10 * len(METRICS)
+    assert len(lines) % len(METRICS) == 2 * len(PROBED) and len(lines) >= 10 * len(METRICS)
+    assert all(name in table for name in PROBED)
     assert (output / "autoencoders.png").stat().st_size > 10_000
     assert "SI-SDR" in capsys.readouterr().out
 
     written = {path: path.read_bytes() for path in output.iterdir()}
-    monkeypatch.setattr(autoencoders, "measure", None)
+    for name in ("measure", "probe"):
+        monkeypatch.setattr(autoencoders, name, None)
     config.run()
     assert {path: path.read_bytes() for path in output.iterdir()} == written
 
