@@ -25,7 +25,7 @@ from experiments.throughput_targets import targets
 NAME = "throughput"
 COLUMNS = (
     *("group", "system", "case", "batch", "frames", "clips", "dim", "windows", "dtype", "device", "threads"),
-    *("seconds", "low", "high", "rounds", "audio_seconds", "real_time_factor"),
+    *("seconds", "low", "high", "rounds", "cpu_seconds", "load", "audio_seconds", "real_time_factor"),
     *("gflop", "gflops", "peak_gflops", "share_of_peak", "memory_mb", "weights"),
 )
 _SHOWN = {
@@ -35,6 +35,7 @@ _SHOWN = {
     "clips": "clips",
     "dtype": "dtype",
     "seconds": "seconds",
+    "cpu_seconds": "CPU seconds",
     "real_time_factor": "x real time",
     "gflops": "GFLOP/s",
     "share_of_peak": "of peak",
@@ -141,10 +142,11 @@ def note(saved: dict[str, Any], frame: pd.DataFrame) -> str:
         "",
         f"Measured {date} at commit {commit}: {hardware(saved, frame)}.",
         "",
-        "A call's median seconds; audio is stereo at 44.1 kHz; memory is what a call takes at its peak beyond what was",
-        "held before it. Operations are those of matrix products and convolutions, and their share is of the largest",
-        "matrix product's rate measured in the same run. Peers' codecs have random weights, which cost what trained",
-        "ones cost.",
+        "A call's median seconds, and the least CPU seconds of all its threads, which other programs disturb less;",
+        "audio is stereo at 44.1 kHz; memory is what a call takes at its peak beyond what was held before it.",
+        "Operations are those of matrix products and convolutions, and their share is of the largest matrix product's",
+        "rate in the same run. Peers' codecs have random weights, which cost what trained ones cost.",
+        *busy(frame),
         "",
         f"![What things cost]({NAME}.png)",
         "",
@@ -155,6 +157,14 @@ def note(saved: dict[str, Any], frame: pd.DataFrame) -> str:
     for group, part in frame.groupby("group", sort=False):
         lines += [f"## {str(group)[0].upper()}{str(group)[1:]}", "", markdown(_table(part)), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def busy(frame: pd.DataFrame) -> list[str]:
+    """A warning if other programs kept the machine from measuring well."""
+    load, threads = frame["load"].median(), frame["threads"].max()
+    if not load > threads + 1:
+        return []
+    return ["", f"**The machine was not quiet**: its load average was {load:.1f} (median), where {threads:g} was due."]
 
 
 def _table(part: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,18 @@ from accelerate.state import AcceleratorState
 from bassbench.song_bank import Chord, Song
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of tests/benchmarks; pytest reads them here, where it looks before it collects."""
+    group = parser.getgroup("bassbench benchmarks")
+    group.addoption("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: the GPU if there is one)")
+    group.addoption("--preset", default="small", choices=("tiny", "small", "paper"), help="sizes of the models")
+    group.addoption("--batch-sizes", default="", help="such as 1,8,64 (default: 1,8 on a CPU, 1,8,64 on a GPU)")
+    group.addoption("--dtypes", default="", help="float32,bfloat16 (default: what the device is fast in)")
+    group.addoption("--threads", type=int, default=0, help="of a CPU (0: all cores that this process may use)")
+    group.addoption("--seconds-per-case", type=float, default=1.0, help="rounds go on for this long (0: one round)")
+    group.addoption("--costly", action="store_true", help="also what takes minutes on a CPU")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests read and write their own cache folder, never the user's."""

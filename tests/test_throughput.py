@@ -80,6 +80,12 @@ def test_the_note_names_the_hardware_and_the_targets(saved: Path) -> None:
     assert all(target.name in text for target in TARGETS)
 
 
+@pytest.mark.parametrize(("load", "said"), [(None, False), (2.2, False), (9.0, True)])
+def test_a_busy_machine_is_told(load: float | None, said: bool) -> None:
+    frame = rows({**SAVED, "benchmarks": [entry("sampling", 0.1, case="8 steps", load=load)]})
+    assert ("not quiet" in note(SAVED, frame)) == said
+
+
 def test_measured_figures_come_from_the_rows() -> None:
     frame = rows(SAVED)
     assert codec_ratio("encode")(frame) == pytest.approx(7)  # the slower of ours, the fastest peer
