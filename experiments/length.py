@@ -126,7 +126,7 @@ class Length:
 
 
 QUICK = Length(clips=2, frames=(128, 256, 1024), positions=(), steps=8)
-FULL = Length(frames=(128, 256, 512, 1024, 4096), positions=("dynamic", "absolute"))
+FULL = Length(frames=(128, 256, 512, 1024, 4096), positions=("dynamic", "absolute"), train_steps=800)
 
 
 def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: Sequence[ClipRequest]) -> list[Row]:
