@@ -37,9 +37,9 @@ _PAPER_WEIGHT = 2.5
 _NOTES = (
     playing.NOTES
     + """
-All cells are measured, on few clips each ("clips"), which makes FAD's bias and intervals large and leaves comparisons
-between cells, which share songs and noise, sharper than their intervals. "FAD gained by rescale": FAD at this phi minus FAD at phi 0, song by song from the same noise; rescaling helps where the
-interval lies below 0.
+All cells are measured, on few clips each, which makes FAD's bias and intervals large; comparisons between cells, which
+share songs and noise, are sharper than the cells' intervals. "FAD gained by rescale": FAD at this phi minus FAD at phi
+0, song by song from the same noise; rescaling helps where the interval lies below 0.
 """
 )
 
