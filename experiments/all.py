@@ -106,8 +106,8 @@ STUDIES: dict[str, Study] = {
     listening.NAME: Study(
         listening,
         listening.Listening(),
-        listening.Listening(clips=6, steps=12),
-        listening.Listening(),
+        listening.QUICK,
+        listening.FULL,
         "Does the model listen?",
     ),
     samplers.NAME: Study(samplers, samplers.Samplers(), samplers.QUICK, samplers.FULL, "Samplers at few evaluations"),
@@ -171,15 +171,18 @@ class All:
         """Run the studies in order and write the page after each, so that a run cut off has one too."""
         self.validate()
         studies.output_folder(self.output)
-        entries = {
-            name: Entry(study.question, study.claim, study.judge, getattr(study.module, "findings", None))
-            for name, study in STUDIES.items()
-        }
-        flag = "" if self.size == "default" else f" --{self.size}"
+        entries = {name: entry(name, study, self.size) for name, study in STUDIES.items()}
         for name in () if self.page else self.only or STUDIES:
             configured(STUDIES[name], self.size, self).run()
-            write_page(self.output, entries, flag)
-        write_page(self.output, entries, flag)
+            write_page(self.output, entries)
+        write_page(self.output, entries)
+
+
+def entry(name: str, study: Study, size: Size) -> Entry:
+    """What the page says of a study that was run at a size."""
+    has_flag = hasattr(study.module, size.upper())  # a study of one size has none
+    command = f"python -m experiments.{name}" + (f" --{size}" if has_flag else "")
+    return Entry(command, study.question, study.claim, study.judge, getattr(study.module, "findings", None))
 
 
 def configured(study: Study, size: Size, options: All) -> Any:

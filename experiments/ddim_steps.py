@@ -206,7 +206,8 @@ def findings(rows: Sequence[Row]) -> str:
     """What the paper found and what these rows say, in words."""
     said = [f"The paper finds the FAD of unconditional samples lowest at {PAPER_STEPS} of the numbers it tries."]
     for system in (UNCONDITIONAL, CONDITIONAL):
-        for metric in sorted({row.metric for row in rows if row.metric.startswith(FAD) and row.metric != DIFFERENCE}):
+        kinds = {row.metric for row in rows if row.metric == FAD or row.metric.startswith(f"{FAD}, ")}
+        for metric in sorted(kinds):
             curve = {row.setting["steps"]: row for row in rows if row.system == system and row.metric == metric}
             if not curve:
                 continue

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import CODEC, OTHER, REAL, Anchor, anchors, derangement
@@ -26,6 +25,7 @@ from bassbench.metrics.harmony import chord_tone_share, voiced_share
 from bassbench.pitch import PitchTrack, bass_pitch
 from bassbench.rows import Measurement, Row, RowStore
 from bassbench.song_bank import Chord
+from experiments import sizes
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
@@ -83,6 +83,10 @@ class Listening:
         studies.output_folder(self.output)
         rows = study(self, studies.load_model(self.weights, self.device), requests)
         write_report(rows, self.output)
+
+
+QUICK = Listening(clips=6, steps=12)
+FULL = Listening()
 
 
 @dataclass(frozen=True)
@@ -250,7 +254,7 @@ def _text(row: Row) -> str:
 def main() -> None:
     """Entry point of `python -m experiments.listening`."""
     with exit_on_bad_input():
-        tyro.cli(Listening, description=__doc__).run()
+        sizes.from_command_line(Listening(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

@@ -27,21 +27,20 @@ Music of the bank is sequenced, from one SoundFont; these figures compare system
 
 @dataclass(frozen=True)
 class Entry:
-    """What the page says of a study: its question, the paper's claim (none: not in the paper), and both functions.
+    """What the page says of a study: its command, question, the paper's claim (none: not in the paper), two functions.
 
     `judge` gives the verdict on the claim from the study's rows, `findings` a paragraph on what they say.
     """
 
+    command: str
     question: str
     claim: str
     judge: Judge
     findings: Callable[[Sequence[Row]], str] | None
 
 
-def write_page(folder: Path, entries: Mapping[str, Entry], flag: str) -> None:
+def write_page(folder: Path, entries: Mapping[str, Entry]) -> None:
     """Write README.md: the table of claims, then each figure with what was found; studies without rows are left out.
-
-    `flag` is what the commands were given.
 
     Raises:
         BadInputError: rows cannot be read, or the page cannot be written.
@@ -55,15 +54,22 @@ def write_page(folder: Path, entries: Mapping[str, Entry], flag: str) -> None:
         verdict = entry.judge(rows)
         link = f"[{entry.question}]({name}.md)"
         claims.append(f"| {link} | {entry.claim or 'not measured'} | {verdict.word} | {verdict.numbers or '-'} |")
-        sections += ["", f"## {entry.question}", "", f"`python -m experiments.{name}{flag}`"]
+        sections += ["", f"## {entry.question}", "", f"`{entry.command}`"]
         if entry.findings is not None:
-            sections += ["", entry.findings(rows).strip()]
+            sections += ["", _told(entry.findings, rows)]
         if (folder / f"{name}.png").exists():
             sections += ["", f"[![{entry.question}]({name}.png)]({name}.md)"]
     others = [path for path in sorted(folder.glob("*.md")) if path.stem not in entries and path.name != "README.md"]
     if others:
         sections += ["", "## Besides", "", *(f"- [{_heading(path)}]({path.name})" for path in others)]
     write_text(folder / "README.md", "\n".join([_HEAD.strip(), "", *claims, *sections, "", _FOOT.strip(), ""]))
+
+
+def _told(findings: Callable[[Sequence[Row]], str], rows: Sequence[Row]) -> str:
+    try:
+        return findings(rows).strip()
+    except (LookupError, ValueError, StopIteration):
+        return "This table is of an earlier form of the study, which measured other things: run the command again."
 
 
 def reported(path: Path) -> list[Row]:

@@ -109,6 +109,13 @@ def test_the_page_shows_what_has_a_table_and_runs_nothing(tmp_path: Path, monkey
     assert reported(tmp_path / "ddim_steps.csv") == shown and reported(tmp_path / "none.csv") == []
 
 
+def test_a_table_of_an_earlier_study_does_not_stop_the_page(tmp_path: Path) -> None:
+    write_csv([row("FAD", 4.0, 3.5, 4.5, cfg=2.0, phi=0.0)], tmp_path / "cfg_sweep.csv")
+    All(page=True, output=tmp_path).run()
+    page = (tmp_path / "README.md").read_text()
+    assert "earlier form of the study" in page and f"| {NOT_MEASURED} |" in page
+
+
 def test_undefined_values_survive_the_table_and_other_tables_are_refused(tmp_path: Path) -> None:
     write_csv([row("FAD", float("nan"), float("nan"), float("nan"))], tmp_path / "a.csv")
     assert np.isnan(reported(tmp_path / "a.csv")[0].value)
