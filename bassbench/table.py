@@ -11,7 +11,19 @@ from bassbench.bad_input import BadInputError
 from bassbench.rows import Row
 
 # Columns of words stand to the left, numbers to the right.
-_NAMES = ("system", "metric", "embedder", "data", "of", "better", "unit", "source", "what it is", "what it does")
+_NAMES = (
+    "system",
+    "metric",
+    "embedder",
+    "data",
+    "of",
+    "better",
+    "unit",
+    "source",
+    "what it is",
+    "what it does",
+    "verdict",
+)
 
 
 def table(rows: Sequence[Row], settings: Sequence[str] = ()) -> pd.DataFrame:

@@ -34,6 +34,7 @@ _SHOWN = {
     "batch": "batch",
     "clips": "clips",
     "dtype": "dtype",
+    "audio_seconds": "audio, s",
     "seconds": "seconds",
     "cpu_seconds": "CPU seconds",
     "real_time_factor": "x real time",
@@ -124,9 +125,10 @@ def hardware(saved: dict[str, Any], frame: pd.DataFrame) -> str:
     machine = saved.get("machine_info", {})
     cpu = machine.get("cpu", {})
     peaks = frame.dropna(subset=["peak_gflops"]).groupby("dtype")["peak_gflops"].max()
+    threads = frame["threads"].max()
     parts = [
         f"{cpu.get('brand_raw', machine.get('processor', 'unknown processor'))}, {cpu.get('count', '?')} cores",
-        f"{frame['threads'].max():g} threads of torch",
+        f"torch with {threads:g} thread{'' if threads == 1 else 's'}",
         *(name for name in sorted(set(frame["device"].dropna())) if name != "cpu"),
         "matrix products at most " + ", ".join(f"{peak:.0f} GFLOP/s in {dtype}" for dtype, peak in peaks.items()),
         f"Python {machine.get('python_version', '?')}",
@@ -152,7 +154,7 @@ def note(saved: dict[str, Any], frame: pd.DataFrame) -> str:
         "",
         "## Targets",
         "",
-        markdown(targets(frame)),
+        markdown(targets(frame, busy=bool(busy(frame)))),
     ]
     for group, part in frame.groupby("group", sort=False):
         lines += [f"## {str(group)[0].upper()}{str(group)[1:]}", "", markdown(_table(part)), ""]

@@ -33,10 +33,11 @@ def draw(path: Path, frame: pd.DataFrame) -> None:
         sampled = _labelled(
             frame, {"U-Net evaluation": "U-Net, {case}, {dtype}", "sampling": "{case}, {dtype}"}, "batch"
         )
+        sampled = sampled[~sampled["case"].str.contains("plain|compiled")]
         sampled = sampled[sampled.groupby("line")["batch"].transform("nunique") > 1]
         sampled = sampled.assign(seconds=sampled["seconds"] / sampled["batch"])
-        _lines(batch, sampled, x=lambda rows: rows["batch"], labels=("Clips in a batch", "Time a clip, s"))
-        headline(batch, "Time a clip by batch")
+        _lines(batch, sampled, x=lambda rows: rows["batch"], labels=("Clips in a batch", "Time per clip, s"))
+        headline(batch, "Time per clip by batch")
         scored = _labelled(frame, {"FAD by clips": "FAD, wav to distance", "match by clips": "match, {case}"}, "clips")
         _lines(clips, scored, x=lambda rows: rows["clips"], labels=("Clips", "Time, s"))
         _memory(clips, scored)

@@ -109,15 +109,19 @@ TARGETS = (
 )
 
 
-def targets(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line for each target: what was aimed at, what was measured, and whether that is enough."""
+def targets(frame: pd.DataFrame, *, busy: bool = False) -> pd.DataFrame:
+    """A line for each target: what was aimed at, what was measured, and whether that is enough.
+
+    Where other programs kept the machine `busy`, that is said before any other cause.
+    """
+    missed = "missed, on a busy machine: " if busy else "missed: "
     lines = []
     for target in TARGETS:
         value = target.figure(frame)
         if np.isnan(value):
             verdict = "not measured"
         else:
-            verdict = "met" if target.met(value) else f"missed: {target.cause}"
+            verdict = "met" if target.met(value) else missed + target.cause
         wanted = f"at most {target.least:g}" if target.at_most else f"at least {target.least:g}"
         measured = "" if np.isnan(value) else f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
         lines.append({"what it is": target.name, "target": wanted, "measured": measured, "verdict": verdict})

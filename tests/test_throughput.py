@@ -74,7 +74,7 @@ def test_a_run_writes_table_note_and_figure(saved: Path, tmp_path: Path) -> None
 def test_the_note_names_the_hardware_and_the_targets(saved: Path) -> None:
     content = read(saved)
     frame = rows(content)
-    assert hardware(content, frame).startswith("A Processor, 2 cores; 2 threads")
+    assert hardware(content, frame).startswith("A Processor, 2 cores; torch with 2 threads")
     text = note(content, frame)
     assert "A Processor" in text and "100 GFLOP/s in float32" in text and "commit 01234567" in text
     assert all(target.name in text for target in TARGETS)
