@@ -32,6 +32,21 @@ def test_encode(measure: Measure, preset: str, device: torch.device, which: str,
     assert latent.shape == (batch, coder.config.dims, CLIP_FRAMES)
 
 
+def test_encode_plainly(measure: Measure, preset: str, device: torch.device) -> None:
+    """As in training, every spectrum whole, to see what slices save."""
+    coder, audio = _coder(preset, device, "bass"), torch.from_numpy(noise(1, CLIP_FRAMES)).to(device)
+    with torch.no_grad():
+        latent = measure(
+            lambda: coder.latent(coder.log_magnitude(audio)),
+            group="autoencoder encode",
+            case="bass, as in training",
+            audio=seconds(CLIP_FRAMES),
+            batch=1,
+            frames=CLIP_FRAMES,
+        )
+    assert latent.shape == (1, CLIP_FRAMES, coder.config.dims)
+
+
 @pytest.mark.parametrize("how", CHUNKS)
 @pytest.mark.parametrize("which", ["mix", "bass"])
 def test_decode(measure: Measure, preset: str, device: torch.device, which: str, how: str, batch: int) -> None:

@@ -1,22 +1,31 @@
 """The diffusion model: one evaluation of the U-Net, and sampling with and without guidance."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
 from measuring import Measure
 from subjects import CLIP_FRAMES, reference_model, seconds
 
+from reference_model.inference import prepared
 from reference_model.pipeline import Sampling
 
 
+@pytest.mark.parametrize("how", ["plain", "prepared", "compiled"])
 @pytest.mark.parametrize("frames", [CLIP_FRAMES, 2048])
 def test_evaluation(
-    measure: Measure, preset: str, device: torch.device, costly: bool, frames: int, batch: int, dtype: str
+    measure: Measure, preset: str, device: torch.device, costly: bool, frames: int, how: str, batch: int, dtype: str
 ) -> None:
-    if frames * batch > 16 * CLIP_FRAMES and not costly:
+    """As in training, as sampling does it, and compiled, which is ready after a minute only."""
+    if not costly and (how == "compiled" or frames * batch > 16 * CLIP_FRAMES):
         pytest.skip("takes long on a CPU (--costly)")
     unet = reference_model(preset, device).unet
+    network: Callable[..., torch.Tensor] = unet
+    if how != "plain":
+        network = prepared(unet, bfloat16=dtype == "bfloat16")
+    if how == "compiled":
+        network = torch.compile(network)
     generator = torch.Generator().manual_seed(0)
     noisy, mix = (
         torch.randn(batch, dims, frames, generator=generator).to(device)
@@ -26,12 +35,12 @@ def test_evaluation(
 
     def evaluate() -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-            return unet(noisy, level, mix)
+            return network(noisy, level, mix)
 
     v = measure(
         evaluate,
         group="U-Net evaluation",
-        case=f"{frames} frames",
+        case=f"{frames} frames, {how}",
         audio=batch * seconds(frames),
         dtype=dtype,
         batch=batch,

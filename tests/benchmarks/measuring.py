@@ -1,9 +1,10 @@
 """One way of measuring for every benchmark.
 
 Timed callables wait for the device before they return. A first call, which is not timed, warms up and counts floating
-point operations; a second tells the peak of memory. Then rounds run until their time is up.
+point operations. Then rounds run until their time is up, and the peak of memory over all of them is kept.
 """
 
+import ctypes
 import gc
 import os
 import time
@@ -20,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _TOO_LONG = 5.0
-"""Seconds of a call that is timed once only, and not made again to tell its memory."""
+"""Seconds of a call that is timed once only."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Measure:
     benchmark: BenchmarkFixture
     machine: Machine
     budget: float
-    """Seconds that the rounds of a case go on for; 0: one round, and no peak of memory."""
+    """Seconds that the rounds of a case go on for; 0: one round."""
 
     def __call__(
         self,
@@ -96,14 +97,13 @@ class Measure:
 
         with FlopCounterMode(display=False) as counter:
             result, once = _timed(finished)
-        memory = None
-        if self.budget and once < _TOO_LONG:
-            memory = memory_peak(finished, self.machine)
+        if once < _TOO_LONG and self.budget:
             once = _timed(finished)[1]
         self.benchmark.group = group
         fewest = 2 if self.budget and once < _TOO_LONG else 1
         count = rounds or int(np.clip(self.budget / max(once, 1e-6), fewest, 50))
-        self.benchmark.pedantic(finished, rounds=count)
+        with PeakMemory(self.machine) as memory:
+            self.benchmark.pedantic(finished, rounds=count)
         seconds, flops, peak = self.benchmark.stats.stats.median, counter.get_total_flops(), self.machine.peak[dtype]
         info = {
             "case": case,
@@ -117,7 +117,7 @@ class Measure:
             "gflops": flops / seconds / 1e9 or None,
             "peak_gflops": peak,
             "share_of_peak": flops / seconds / 1e9 / peak or None,
-            "memory_mb": memory,
+            "memory_mb": memory.megabytes,
             "cpu_seconds": min(processor),
             "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
             **kept,
@@ -132,22 +132,32 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def memory_peak(work: Callable[[], Any], machine: Machine) -> float | None:
-    """Most memory that a call takes beyond what is held before it, in MB; None where it cannot be told."""
-    gc.collect()
-    if machine.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(machine.device)
-        before = torch.cuda.memory_allocated(machine.device)
-        work()
-        machine.wait()
-        return (torch.cuda.max_memory_allocated(machine.device) - before) / 2**20
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-        before = _status("VmRSS")
-        work()
-        return max(_status("VmHWM") - before, 0.0)
-    work()
-    return None
+class PeakMemory:
+    """Most memory that is taken within a `with` beyond what is held before, in MB; None where it cannot be told."""
+
+    megabytes: float | None = None
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self._before = machine, 0.0
+
+    def __enter__(self) -> "PeakMemory":
+        gc.collect()
+        if self._machine.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._machine.device)
+            self._before = torch.cuda.memory_allocated(self._machine.device) / 2**20
+            return self
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)  # what is free already would otherwise be taken again unseen
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+            self._before = _status("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._machine.device.type == "cuda":
+            self.megabytes = torch.cuda.max_memory_allocated(self._machine.device) / 2**20 - self._before
+        elif self._before:
+            self.megabytes = max(_status("VmHWM") - self._before, 0.0)
 
 
 def _status(field: str) -> float:
