@@ -1,7 +1,7 @@
 """A U-Net as sampling evaluates it, many times over: what does not change between evaluations is computed once.
 
-The results are the same. In bfloat16 the weights of convolutions and linear layers are cast once instead of at every
-evaluation, which autocast does for frozen weights; positional biases are kept for the last length.
+The results are the same. In bfloat16 the weights of convolutions, linear layers and norms are cast once instead of at
+every evaluation, which autocast does for frozen weights; positional biases are kept for the last length.
 """
 
 import copy
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_model.positional_bias import Attention, PositionalBias
-from reference_model.unet import UNet
+from reference_model.unet import ChannelNorm, UNet
 
 _PREPARED: "weakref.WeakKeyDictionary[UNet, dict[bool, tuple[int, UNet]]]" = weakref.WeakKeyDictionary()
 
@@ -43,7 +43,7 @@ def prepared(unet: UNet, *, bfloat16: bool) -> UNet:
 def _copied(unet: UNet, bfloat16: bool) -> UNet:
     twin = copy.deepcopy(unet).eval().requires_grad_(False)
     for module in list(twin.modules()):
-        if bfloat16 and isinstance(module, nn.Conv2d | nn.Linear):
+        if bfloat16 and isinstance(module, nn.Conv2d | nn.Linear | ChannelNorm):
             module.to(torch.bfloat16)
         if isinstance(module, Attention) and isinstance(module.bias, PositionalBias):
             module.bias = RememberedBias(module.bias)  # type: ignore[assignment]
