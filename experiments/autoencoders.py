@@ -108,7 +108,7 @@ class Autoencoders:
 
 
 QUICK = Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6)
-FULL = Autoencoders()
+FULL = Autoencoders(clips=12)
 
 
 def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipRequest]) -> list[Row]:
