@@ -16,7 +16,6 @@ import torch
 import tyro
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
@@ -33,16 +32,13 @@ from bassbench.runs import (
 )
 from bassbench.trainer import Throughput, describe, make_accelerator, micro_batches, stop_unless_finite
 from contrastive.augment import Augmentation, augmented
+from contrastive.batch_loss import Negatives, batch_losses
 from contrastive.config import MATCHERS, MIN_SECONDS
-from contrastive.encoder import PITCH_CLASSES, Matcher, similarity
+from contrastive.encoder import Matcher
 from contrastive.gradient_cache import backward
-from contrastive.loss import alike, info_nce
 from contrastive.sampling import draw_batch
-from contrastive.self_negatives import shifted_alike, shifted_similarity, transposed_similarity
 from contrastive.songs import SongFeatures, song_features
 from contrastive.validation import validate
-
-LOSS_WEIGHTS = {"find_bass": 0.5, "find_mix": 0.5}
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class TrainingConfig:
     validation_data: str = "validation"
     """The same, to validate on."""
     songs: int | None = None
-    """Songs or tracks of the data (default: all)."""
+    """Songs or tracks of the data (default: the preset's number of the bank's train split, all of other data)."""
     variants: int = 1
     """Renderings of each song."""
     validation_songs: int = 64
@@ -93,7 +89,7 @@ class TrainingConfig:
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "tiny": {"steps": 20, "batch_size": 4, "learning_rate": 3e-3},
-    "small": {"steps": 2_000, "batch_size": 24, "learning_rate": 2e-3},
+    "small": {"steps": 1_100, "batch_size": 24, "learning_rate": 2e-3, "songs": 1_200},
     "paper": {"steps": 100_000, "batch_size": 256, "learning_rate": 3e-4},
 }
 _FREE_TO_CHANGE = (
@@ -178,14 +174,13 @@ def train(
         generator = step_generator(config.seed, state.step)
         batch = draw_batch(songs, generator, sizes.features, pairs=config.batch_size, frames=frames)
         mix, bass = (torch.from_numpy(views).to(device) for views in (batch.mix, batch.bass))
-        same = alike(bass, len(mix), threshold=config.alike)
-        same_later = shifted_alike(bass[: len(mix)], threshold=config.alike)
+        negatives = Negatives.of(bass, len(mix), threshold=config.alike)
         mix, bass = augmented(mix, bass, generator, config.augmentation)
         kinds = bass.unflatten(0, (-1, len(mix)))
 
         matcher.train()
         embedded = functools.partial(_embedded, model, mix, kinds, config.seed, state.step, accelerator)
-        losses_of = functools.partial(batch_losses, alike=same, hard_alike=same_later, accelerator=accelerator)
+        losses_of = functools.partial(batch_losses, negatives=negatives, accelerator=accelerator)
         losses = backward(embedded, parts, losses_of, model=model, accelerator=accelerator)
         norm = float(accelerator.clip_grad_norm_(matcher.parameters(), config.clip))
         own = [batch.names[index] for part in parts for index in part]
@@ -228,31 +223,6 @@ def _embedded(
     return mixes, basses.unflatten(0, (len(kinds), len(part))), scale
 
 
-def batch_losses(
-    mix: Tensor, kinds: Tensor, scale: Tensor, *, alike: Tensor, hard_alike: Tensor, accelerator: Accelerator
-) -> dict[str, Tensor]:
-    """Losses of a whole batch by name, and "loss", their weighted sum, from this process's embeddings."""
-    mix, bass = gathered(mix, kinds, accelerator)
-    true = bass[: len(mix)]
-    losses = info_nce(
-        similarity(mix, bass),
-        scale,
-        alike=alike,
-        hard=torch.cat([transposed_similarity(mix, true), shifted_similarity(mix, true)], dim=1),
-        hard_alike=torch.cat([hard_alike.new_zeros(len(mix), PITCH_CLASSES - 1), hard_alike], dim=1),
-    )
-    return {"loss": torch.stack([LOSS_WEIGHTS[name] * value for name, value in losses.items()]).sum(), **losses}
-
-
-def gathered(mix: Tensor, kinds: Tensor, accelerator: Accelerator) -> tuple[Tensor, Tensor]:
-    """Embeddings of all processes in the order of the batch, with gradients: mixes, and basses kind by kind."""
-    if accelerator.num_processes == 1:
-        return mix, kinds.flatten(0, 1)
-    mixes = all_gather(mix.contiguous())
-    basses = all_gather(kinds.contiguous())
-    return torch.cat(mixes), torch.cat(basses, dim=1).flatten(0, 1)
-
-
 def _trial(matcher: Matcher, frames: int, pairs: int, accelerator: Accelerator) -> None:
     """The passes of one part of a batch, each pair with two basses, to count their operations."""
     sizes = matcher.config.features
@@ -265,6 +235,8 @@ def _trial(matcher: Matcher, frames: int, pairs: int, accelerator: Accelerator) 
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
+    if config.data != "train":
+        missing.pop("songs", None)
     config = dataclasses.replace(config, **missing)
     names = ("steps", "batch_size", "accumulate", "variants", "processes")
     for name in (*names, "log_every", "validate_every", "checkpoint_every"):

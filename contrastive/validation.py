@@ -18,7 +18,9 @@ def validate(matcher: Matcher, songs: Sequence[SongFeatures]) -> dict[str, float
 
     "r_at_1", "mrr": recall at 1 and mean reciprocal rank, of as many as there are songs. "beats_semitone": the bass
     is above itself a semitone higher; "beats_eighth": above itself half a beat late; "beats_elsewhere": above the bass
-    of another place of the song. Clips are 12 s from around the middle, or less than half the shortest song.
+    of another place of the song. "auc_eighth": share of pairs of songs in which the one's own bass is above the other's
+    own bass half a beat late, each with its own mix. Clips are 12 s from around the middle, or less than half the
+    shortest song.
     """
     config = matcher.config.features
     frames = min(round(_SECONDS * config.frames_per_second), round(0.45 * min(song.frames for song in songs)))
@@ -41,6 +43,7 @@ def validate(matcher: Matcher, songs: Sequence[SongFeatures]) -> dict[str, float
         "beats_semitone": float((own > damaged[0]).mean()),
         "beats_eighth": float((own > damaged[1]).mean()),
         "beats_elsewhere": float((own > damaged[2]).mean()),
+        "auc_eighth": float((own[:, None] > damaged[1]).mean()),
     }
 
 

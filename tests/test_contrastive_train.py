@@ -126,6 +126,12 @@ def test_impossible_settings_are_refused(changes: dict, message: str) -> None:
         resolved(replace(CONFIG, **changes))
 
 
+def test_the_preset_says_how_many_songs_of_the_bank() -> None:
+    small = TrainingConfig()
+    assert resolved(small).songs == 1200 and resolved(replace(small, songs=7)).songs == 7
+    assert resolved(replace(small, data="a folder")).songs is None
+
+
 def test_songs_that_are_too_short_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="0 songs are longer than 60 s"):
         train(replace(CONFIG, run=tmp_path, seconds=60.0), _songs(3, 0), _songs(3, 1))
