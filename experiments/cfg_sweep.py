@@ -96,7 +96,7 @@ class CFGSweep:
 
 
 QUICK = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.5, 5.0, 10.0), steps=12, reference_clips=24)
-FULL = CFGSweep(clips=10, cfg=(0.0, 1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 10.0), phi=(0.0, 0.25, 0.5, 0.75, 1.0))
+FULL = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 10.0), phi=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 def study(

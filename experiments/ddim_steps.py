@@ -109,7 +109,7 @@ class DDIMSteps:
 
 
 QUICK = DDIMSteps(clips=8, reference_clips=24, steps=(1, 4, 16, 64))
-FULL = DDIMSteps(clips=20, steps=(1, 2, 4, 8, 16, 32, 64, 128, 256), conditional=True)
+FULL = DDIMSteps(clips=16, steps=(1, 2, 4, 8, 16, 32, 64, 128, 256), conditional=True)
 
 
 def study(

@@ -119,7 +119,7 @@ class Grounding:
 
 
 QUICK = Grounding(clips=8, strength=(0.5,), exponent=(0.0,), steps=12, timbre_examples=64, reference_clips=24)
-FULL = Grounding(clips=16, exponent=(0.0, 0.5, 1.0, 4.0, 8.0), timbre_examples=192)
+FULL = Grounding(clips=12, exponent=(0.0, 0.5, 1.0, 4.0, 8.0), timbre_examples=192)
 
 Distances = dict[str, list[float]]
 """The values of each clip, by metric: what ratios and the figure are made of."""

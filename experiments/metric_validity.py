@@ -154,7 +154,7 @@ class MetricValidity:
 
 
 QUICK = MetricValidity(test=3, human=3, reference_clips=0)
-FULL = MetricValidity(test=18, human=12, reference_clips=18)
+FULL = MetricValidity(test=14, human=8, reference_clips=14)
 
 
 def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], list[ClipRequest]]]) -> list[Row]:

@@ -102,7 +102,7 @@ class Samplers:
 
 
 QUICK = Samplers(clips=8, evaluations=(2, 4, 8, 16), converged=48, reference_clips=24)
-FULL = Samplers(clips=10)
+FULL = Samplers(clips=8)
 
 
 @dataclass(frozen=True)
