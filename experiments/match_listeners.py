@@ -7,6 +7,7 @@ with many basses.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Protocol
 
 import librosa
@@ -102,7 +103,7 @@ class CorrelationListener:
     @property
     def key(self) -> str:
         """The kind and librosa's version."""
-        return json.dumps([self.kind, librosa.__version__])
+        return json.dumps([self.kind, version("librosa")])
 
     @property
     def frames_per_second(self) -> float:
