@@ -15,7 +15,10 @@ from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 
 AUC, UNLIKE_AUC = "AUC", "AUC, unlike itself"
-_PANELS = (("transposed by ", "", "semitones"), ("late by ", " beats", "beats late"))
+_PANELS = (
+    ("transposed by ", "", "semitones"),
+    ("late by ", " beats", "beats late (dashed: lines unlike themselves)"),
+)
 
 
 def proof_figure(path: Path, rows: Sequence[Row]) -> None:
