@@ -76,9 +76,9 @@ def wav_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("wav")
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _fresh_accelerator() -> None:
-    """Accelerate keeps one state a process; each file's training starts as a program of its own would."""
+    """Accelerate keeps one state a process; each test's training starts as a program of its own would."""
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
