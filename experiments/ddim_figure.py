@@ -52,7 +52,7 @@ def _draw(axes: Axes, curves: Sequence[Sequence[Row]]) -> None:
     ticks = sorted({row.setting["steps"] for curve in curves for row in curve})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    if min(values) > 0 and max(values) / min(values) > 10:
+    if min(values) > 0 and max(values) > max(10 * min(values), 1):  # shares and similarities stay linear
         axes.set_yscale("log")
         plain_numbers(axes.yaxis)
 
