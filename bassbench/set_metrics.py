@@ -35,6 +35,13 @@ class EmbeddedSets:
     make_pairs: Callable[[], Songs]
     make_reference_pairs: Callable[[], Songs]
     make_mispaired: Callable[[], Songs]
+    replicates: int | None = None
+    """Bootstrap replicates of each interval (None: the metric's own number); 1 where only the value is of use."""
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """Arguments of the functions that draw replicates."""
+        return {} if self.replicates is None else {"replicates": self.replicates}
 
     @cached_property
     def bass(self) -> Songs:
@@ -76,7 +83,7 @@ class SetMetric:
 
 
 def _fad(sets: EmbeddedSets, generator: np.random.Generator) -> Interval:
-    result = fad(sets.reference, sets.bass, generator=generator, replicates=_REPLICATES)
+    result = fad(sets.reference, sets.bass, generator=generator, replicates=sets.replicates or _REPLICATES)
     return Interval(result.value, result.low, result.high)
 
 
@@ -100,7 +107,7 @@ def _per_song_difference(reference: Songs, first: Songs, second: Songs, generato
 
 
 def _kad(sets: EmbeddedSets, generator: np.random.Generator) -> Interval:
-    return kernel(sets.reference, sets.bass, generator=generator)
+    return kernel(sets.reference, sets.bass, generator=generator, **sets.drawn)
 
 
 def _kad_difference(reference: Songs, first: Songs, second: Songs, generator: np.random.Generator) -> Interval:
@@ -108,7 +115,7 @@ def _kad_difference(reference: Songs, first: Songs, second: Songs, generator: np
 
 
 def _density(sets: EmbeddedSets, generator: np.random.Generator) -> Interval:
-    return density_coverage(sets.reference, sets.bass, generator=generator).density
+    return density_coverage(sets.reference, sets.bass, generator=generator, **sets.drawn).density
 
 
 def _density_difference(reference: Songs, first: Songs, second: Songs, generator: np.random.Generator) -> Interval:
@@ -116,7 +123,7 @@ def _density_difference(reference: Songs, first: Songs, second: Songs, generator
 
 
 def _coverage(sets: EmbeddedSets, generator: np.random.Generator) -> Interval:
-    return density_coverage(sets.reference, sets.bass, generator=generator).coverage
+    return density_coverage(sets.reference, sets.bass, generator=generator, **sets.drawn).coverage
 
 
 def _coverage_difference(reference: Songs, first: Songs, second: Songs, generator: np.random.Generator) -> Interval:
@@ -124,7 +131,7 @@ def _coverage_difference(reference: Songs, first: Songs, second: Songs, generato
 
 
 def _adherence(sets: EmbeddedSets, generator: np.random.Generator) -> Interval:
-    return adherence(sets.reference_pairs, sets.mispaired, sets.pairs, generator=generator)
+    return adherence(sets.reference_pairs, sets.mispaired, sets.pairs, generator=generator, **sets.drawn)
 
 
 _FAD_PAPER, _INFINITY_PAPER = "Kilgour et al. 2019, arXiv 1812.08466", "Gui et al. 2024, arXiv 2311.01616"

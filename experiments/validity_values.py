@@ -161,6 +161,7 @@ class DamagedClips:
                     make_reference=lambda: reference,
                     make_reference_pairs=lambda: pairs,
                     make_mispaired=lambda: mispaired,
+                    replicates=1,  # groups of songs are what the intervals are over
                 )
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # of small sets: all are equally small
