@@ -65,13 +65,18 @@ def latent_pairs(
     missing = [index for index, length in enumerate(lengths) if length is None]
     bar = tqdm(encoded(missing), f"{progress}: encoding", len(missing), disable=not (progress and missing))
     for index, (mix_latent, bass_latent) in zip(missing, bar, strict=True):
-        with atomic_path(paths[index]) as temporary:
-            np.savez(temporary, mix=mix_latent.astype(np.float16), bass=bass_latent.astype(np.float16))
+        write_latents(paths[index], mix_latent, bass_latent)
         lengths[index] = bass_latent.shape[1]
     long_enough = [path for path, length in zip(paths, lengths, strict=True) if length and length >= frames]
     if not long_enough:
         raise BadInputError(f"none of {len(keys)} clips has {frames} latent frames; use longer clips or fewer frames")
     return LatentPairs(tuple(long_enough), frames)
+
+
+def write_latents(path: Path, mix: np.ndarray, bass: np.ndarray) -> None:
+    """Keep the latents `(dims, frames)` of one clip as float16, whole or not at all."""
+    with atomic_path(path) as temporary:
+        np.savez(temporary, mix=mix.astype(np.float16), bass=bass.astype(np.float16))
 
 
 @functools.lru_cache(maxsize=8192)

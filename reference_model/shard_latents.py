@@ -7,16 +7,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from accelerate import Accelerator
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, cache_folder, content_hash, write_text
+from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.render import Clip
 from bassbench.shards import ShardedClips
 from reference_model.autoencoder import Autoencoder
-from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_length
+from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_length, write_latents
 
 
 def is_sharded(data: str) -> bool:
@@ -79,9 +78,7 @@ def _encoded(
             name = _name(clip)
             path = folder / f"{name}.npz"
             if latent_length(path) is None:
-                mix, bass = encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass)
-                with atomic_path(path) as temporary:
-                    np.savez(temporary, mix=mix.astype(np.float16), bass=bass.astype(np.float16))
+                write_latents(path, *encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass))
             yield name
 
 
