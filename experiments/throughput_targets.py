@@ -103,6 +103,12 @@ TARGETS = (
         "128 sequences through the U-Net; its evaluations stay below the peak of matrix products",
     ),
     Target(
+        "the same with the U-Net compiled: times real time",
+        20,
+        generation("64 steps, guided, compiled"),
+        "128 sequences through the U-Net; its evaluations stay below the peak of matrix products",
+    ),
+    Target(
         "FAD: exponent of time over clips", 1.1, growth("seconds"), "few clips, or a machine that was not quiet", True
     ),
     Target("FAD: exponent of memory over clips", 0.2, growth("memory_mb"), "memory grows with clips", True),

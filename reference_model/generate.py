@@ -1,5 +1,6 @@
 """Generate a bass for a mix: `python -m reference_model.generate mix.wav --style bass.wav -o bass.wav`."""
 
+import dataclasses
 import math
 import sys
 import tempfile
@@ -49,6 +50,8 @@ class Options:
     device: str = "cpu"
     """cpu, cuda, cuda:1 ..."""
     threads: int | None = None
+    compile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compile the U-Net first, which takes a minute or more: pays for many steps or long mixes."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """No progress bar and no summary."""
 
@@ -66,6 +69,7 @@ def generate(options: Options) -> Path:
         raise BadInputError(f"{output}: would overwrite the input; choose another --output")
     sampling = Sampling(steps=options.steps, cfg=options.cfg, phi=options.phi, grounding=options.grounding)
     model = load(options.weights, find_device(options.device))
+    model = dataclasses.replace(model, compiled=options.compile)
     with tqdm(total=options.steps, desc="generating", unit="step", disable=options.quiet) as bar:
         accompany_file(
             model,

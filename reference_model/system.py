@@ -1,5 +1,6 @@
 """The reference model as a system of the suite: `bassbench run reference steps=32 cfg=2` (entry point)."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,14 +26,15 @@ class Reference:
         cfg: float = Sampling.cfg,
         phi: float = Sampling.phi,
         grounding: float = Sampling.grounding,
+        compiled: bool = False,
     ) -> None:
-        """Load the weights.
+        """Load the weights; `compiled`: see `BassAccompaniment`.
 
         Raises:
             BadInputError: an option out of range, unknown weights or device.
         """
         self.sampling = Sampling(steps=steps, cfg=cfg, phi=phi, grounding=grounding)
-        self.model = load(weights, find_device(device))
+        self.model = dataclasses.replace(load(weights, find_device(device)), compiled=compiled)
         tensors = self.model.bass_autoencoder.state_dict()
         parts = (tensors[name].cpu().numpy().tobytes() for name in sorted(tensors))
         self.codec_key = content_hash(*parts)

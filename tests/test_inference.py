@@ -1,9 +1,13 @@
 """The U-Net prepared for sampling gives exactly what the plain one gives, and never that of former weights."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
+from torch._inductor.exc import InvalidCxxCompiler
 
+from bassbench.bad_input import BadInputError
 from reference_model.inference import prepared
 from reference_model.unet import UNETS, UNet
 
@@ -40,6 +44,25 @@ def test_it_is_made_once_for_a_set_of_weights(unet: UNet) -> None:
     changed = prepared(unet, bfloat16=False)
     assert changed is not first
     torch.testing.assert_close(evaluated(changed, 16, bfloat16=False), evaluated(unet, 16, bfloat16=False))
+
+
+def test_compiled_it_gives_the_same(unet: UNet) -> None:
+    fast = prepared(unet, bfloat16=False, compiled=True)
+    assert prepared(unet, bfloat16=False, compiled=True) is fast and prepared(unet, bfloat16=False) is not fast
+    noisy, level, mix = torch.randn(2, 8, 24), torch.tensor([0.3, 0.9]), torch.randn(2, 16, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(noisy, level, mix), unet(noisy, level, mix), atol=1e-3, rtol=0)
+
+
+def test_without_a_compiler_it_says_so(unet: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise InvalidCxxCompiler
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=missing))
+    fast = prepared(unet, bfloat16=False, compiled=True)
+    with pytest.raises(BadInputError, match=r"cannot be compiled here .* install a C"):
+        fast(torch.randn(1, 8, 16), torch.ones(1), torch.randn(1, 16, 16))
 
 
 def test_the_model_itself_is_left_alone(unet: UNet) -> None:

@@ -1,5 +1,6 @@
 """From a mix to a bass: from arrays, and from wav file to wav file as `python -m reference_model.generate` does."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ SETTINGS = {
     "16 evaluations": Sampling(steps=16, cfg=1.0),
     "16 steps, guided": Sampling(steps=16, cfg=2.0),
     "64 steps, guided": Sampling(steps=64, cfg=2.0),
+    "64 steps, guided, compiled": Sampling(steps=64, cfg=2.0),
 }
 
 
@@ -29,6 +31,7 @@ def test_wav_to_wav(
         pytest.skip("takes long on a CPU (--costly)")
     model, mix, bass = reference_model(preset, device), tmp_path / "mix.wav", tmp_path / "bass.wav"
     write_audio(mix, noise(1, frames)[0])
+    model = dataclasses.replace(model, compiled="compiled" in setting)
     measure(
         lambda: accompany_file(model, mix, bass, sampling=SETTINGS[setting]),
         group="generation, wav to wav",

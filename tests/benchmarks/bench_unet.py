@@ -23,9 +23,7 @@ def test_evaluation(
     unet = reference_model(preset, device).unet
     network: Callable[..., torch.Tensor] = unet
     if how != "plain":
-        network = prepared(unet, bfloat16=dtype == "bfloat16")
-    if how == "compiled":
-        network = torch.compile(network)
+        network = prepared(unet, bfloat16=dtype == "bfloat16", compiled=how == "compiled")
     generator = torch.Generator().manual_seed(0)
     noisy, mix = (
         torch.randn(batch, dims, frames, generator=generator).to(device)
