@@ -179,7 +179,7 @@ def _plan(run: _Run, metric: SetMetric, clips: Sequence[str]) -> Plan:
     entries = tuple(known[name] for name in clips)
     reference: tuple[ClipEntry, ...] = tuple(known[name] for name in config.reference)
     pieces = Pieces(entries, partners(entries, config.seed), config.style, config.seed)
-    return Plan(data.name, pieces, reference, (metric,), (), config.embedder, "cpu")
+    return Plan(data.name, pieces, reference, (metric,), (), config.embedder, config.pair_embedder, "cpu")
 
 
 def _source(run: _Run, pieces: Pieces) -> Source:

@@ -21,6 +21,8 @@ from bassbench.plugins import broken, load_plugin, plugins
 from bassbench.spectrum import log_mel
 
 DEFAULT_EMBEDDER = "musicnn"
+PAIR_EMBEDDER = "reference"
+"""For mix and bass together: unlike MusiCNN it hears whether their notes agree (`bassbench.metrics.adherence`)."""
 
 WindowFunction = Callable[[np.ndarray], np.ndarray]
 

@@ -15,7 +15,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.baselines import Codec, anchors
 from bassbench.clip_rows import ClipRow, ClipRowStore
 from bassbench.clip_set import ClipSet, open_clip_set, parts
-from bassbench.embed import DEFAULT_EMBEDDER, protocol
+from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import all_metrics, chosen_metrics
@@ -57,6 +57,8 @@ class Evaluation:
     """Names separated by commas (default: all that `bassbench list` names)."""
     embedder: str = DEFAULT_EMBEDDER
     """What set metrics listen with; `bassbench list` names them."""
+    pair_embedder: str = PAIR_EMBEDDER
+    """What prompt adherence listens to mix and bass together with."""
     style: Annotated[str, tyro.conf.arg(metavar="|".join(STYLES))] = "none"
     """The style clip given to the system: none, the clip's own real bass, or that of another song."""
     seconds: float | None = None
@@ -137,7 +139,8 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
     probes, others = _probes(names, playing)
     metrics = [] if probes and others == [] else chosen_metrics(others)
     if any(isinstance(metric, SetMetric) for metric in metrics):
-        protocol(options.embedder)  # an unknown embedder is refused before anything is rendered
+        for embedder in (options.embedder, options.pair_embedder):
+            protocol(embedder)  # an unknown embedder is refused before anything is rendered
     data: ClipSet = open_clip_set(options.data, options.seconds)
     divided = parts(data, options.clips, options.reference_clips)
     songs = min(len({clip.song for clip in side}) for side in (divided.evaluated, divided.reference))
@@ -148,7 +151,8 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
         warn_once(f"{said}; set metrics are left out")
         metrics = [metric for metric in metrics if isinstance(metric, ClipMetric)]
     pieces = Pieces(divided.evaluated, partners(divided.evaluated, options.seed), options.style, options.seed)
-    return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, options.embedder, device)
+    ears = options.embedder, options.pair_embedder
+    return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, *ears, device)
 
 
 def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) -> list[Row]:
@@ -254,6 +258,7 @@ def _config(options: Evaluation, subject: Subject, plan: Plan) -> RunConfig:
         style=options.style,
         seed=options.seed,
         embedder=options.embedder,
+        pair_embedder=options.pair_embedder,
         metrics=tuple(_measures(plan)),
         outputs=subject.outputs,
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from bassbench.bad_input import BadInputError
 from bassbench.clip_rows import ClipRow, as_line, parse_row
+from bassbench.embed import PAIR_EMBEDDER
 from bassbench.files import atomic_path, write_text
 from bassbench.jsonl import read_lines
 
@@ -39,6 +40,7 @@ class RunConfig:
     embedder: str
     metrics: tuple[str, ...]
     outputs: str = ""
+    pair_embedder: str = PAIR_EMBEDDER
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Plan:
     metrics: tuple[Metric, ...]
     probes: tuple[Probe, ...]
     embedder: str
+    pair_embedder: str
     device: str
     batch_size: int = 8
 
@@ -89,7 +90,8 @@ class Plan:
         about = {**self.clip_protocol(metric), "clips": _described(entries)}
         if isinstance(metric, SetMetric):
             reference = f"real bass of {_described(self.reference)}"
-            return {**about, "embedding": protocol(self.embedder), "reference": reference}
+            embedder = self.pair_embedder if metric.pairs else self.embedder
+            return {**about, "embedding": protocol(embedder), "reference": reference}
         return {**about, "interval": f"95 %, bootstrap over songs, {RESAMPLES} resamples"}
 
 
@@ -290,17 +292,18 @@ def measurement(plan: Plan, metric: Measure, system: str, setting: dict[str, Any
 
 
 def _embedding(plan: Plan, source: Source, index: int, scored: Callable[[], Scored]) -> np.ndarray:
-    return _embed(plan, source.key(index), lambda: _finite(scored().bass))
+    return _embed(plan, plan.embedder, source.key(index), lambda: _finite(scored().bass))
 
 
 def _pair_embedding(plan: Plan, source: Source, index: int, scored: Callable[[], Scored]) -> np.ndarray:
-    return _embed(
-        plan, content_hash("pair", source.key(index)), lambda: accompanied(scored().clip.mix, _finite(scored().bass))
-    )
+    def together() -> np.ndarray:
+        return accompanied(scored().clip.mix, _finite(scored().bass))
+
+    return _embed(plan, plan.pair_embedder, content_hash("pair", source.key(index)), together)
 
 
 def _real(plan: Plan, entry: ClipEntry) -> np.ndarray:
-    return _embed(plan, content_hash("real bass", entry.key), lambda: entry.load().bass)
+    return _embed(plan, plan.embedder, content_hash("real bass", entry.key), lambda: entry.load().bass)
 
 
 def _real_pair(plan: Plan, mix: ClipEntry, bass: ClipEntry) -> np.ndarray:
@@ -308,11 +311,11 @@ def _real_pair(plan: Plan, mix: ClipEntry, bass: ClipEntry) -> np.ndarray:
         below = mix.load().mix
         return accompanied(below, fit_length(bass.load().bass, below.shape[1]))
 
-    return _embed(plan, content_hash("real pair", mix.key, bass.key), together)
+    return _embed(plan, plan.pair_embedder, content_hash("real pair", mix.key, bass.key), together)
 
 
-def _embed(plan: Plan, key: str, audio: Callable[[], np.ndarray]) -> np.ndarray:
-    return embed_keyed(key, audio, plan.embedder, device=plan.device)
+def _embed(plan: Plan, embedder: str, key: str, audio: Callable[[], np.ndarray]) -> np.ndarray:
+    return embed_keyed(key, audio, embedder, device=plan.device)
 
 
 def _finite(bass: np.ndarray) -> np.ndarray:

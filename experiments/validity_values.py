@@ -67,6 +67,7 @@ class DamagedClips:
     reference: tuple[ClipRequest, ...]
     metrics: tuple[str, ...]
     embedder: str | None
+    pair_embedder: str
     weights: str
     device: str
     seed: int
@@ -184,12 +185,14 @@ class DamagedClips:
             made = self._bass(index, name) if bass is None else bass
             return accompanied(cached_clip(self.requests[index]).mix, made) if pairs else made
 
-        return self.embed(content_hash(self.key(index), name, str(pairs)), audio)
+        return self.embed(content_hash(self.key(index), name), audio, pairs=pairs)
 
-    def embed(self, key: str, audio: Callable[[], np.ndarray]) -> np.ndarray:
+    def embed(self, key: str, audio: Callable[[], np.ndarray], *, pairs: bool) -> np.ndarray:
         """Embeddings `(windows, dim)` from the cache."""
-        assert self.embedder is not None
-        return embed_keyed(content_hash("damage", key), audio, self.embedder, device=str(find_device(self.device)))
+        embedder = self.pair_embedder if pairs else self.embedder
+        assert embedder is not None
+        key = content_hash("damage", key, str(pairs))
+        return embed_keyed(key, audio, embedder, device=str(find_device(self.device)))
 
 
 def _embedded(clips: DamagedClips, mix: ClipRequest, bass: ClipRequest, *, pairs: bool) -> np.ndarray:
@@ -197,7 +200,7 @@ def _embedded(clips: DamagedClips, mix: ClipRequest, bass: ClipRequest, *, pairs
         made = cached_clip(bass).bass
         return accompanied(cached_clip(mix).mix, made) if pairs else made
 
-    return clips.embed(content_hash(mix.key, bass.key, str(pairs)), audio)
+    return clips.embed(content_hash(mix.key, bass.key), audio, pairs=pairs)
 
 
 def _value(metric: ClipMetric, scored: Scored, name: str) -> float | None:

@@ -83,6 +83,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
         weights=str(weights),
         output=output,
         embedder="log-mel",
+        pair_embedder="log-mel",
         processes=1,
         device="cpu",
     )

@@ -104,7 +104,18 @@ def test_collapsed_and_broken_clips_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_what_a_system_played_scores_as_the_system_did(folder: Path, tmp_path: Path) -> None:
-    shared = ["--data", "tiny", "--embedder", "tiny", "--clips", "7", "--output", str(tmp_path / "out")]
+    shared = [
+        "--data",
+        "tiny",
+        "--embedder",
+        "tiny",
+        "--pair-embedder",
+        "tiny",
+        "--clips",
+        "7",
+        "--output",
+        str(tmp_path / "out"),
+    ]
     main(["score", str(folder / "audio"), *shared, "--metrics", "FAD,tiny level", "--name", "tiny tone"])
     scored, played = RowStore(tmp_path / "out" / "rows.jsonl").rows(), RowStore(folder / "rows.jsonl").rows()
     for name in ("FAD", "tiny level", "passes the gate"):
