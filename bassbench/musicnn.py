@@ -70,11 +70,23 @@ class TimbralFilters(nn.Module):
         self.norm = _norm(filters)
 
     def forward(self, patch: Tensor) -> Tensor:
-        # The authors' 2-d convolution over one channel, written as a 1-d one over `height` channels: far faster.
-        batch, _, frames = patch.shape
-        shifted = patch.unfold(1, self.height, 1).mT.reshape(-1, self.height, frames)
-        response = self.convolution(shifted).view(batch, -1, self.convolution.out_channels, frames)
-        return _highest(response, self.norm)
+        # The authors' 2-d convolution over one channel, written as one matrix product a pitch: the windows of all
+        # pitches are slices of the same matrix, and no more than one pitch's response is ever in memory.
+        batch, bands, frames = patch.shape
+        length = self.convolution.kernel_size[0]
+        windows = functional.pad(patch, (length // 2, length // 2)).unfold(2, length, 1)
+        windows = windows.permute(0, 2, 1, 3).reshape(batch * frames, bands * length)
+        weight, bias = self.convolution.weight.flatten(1).mT, self.convolution.bias
+        assert bias is not None
+        pitches = (
+            torch.addmm(bias, windows[:, first * length : (first + self.height) * length], weight)
+            for first in range(bands - self.height + 1)
+        )
+        largest = smallest = next(pitches)
+        for response in pitches:
+            largest, smallest = torch.maximum(largest, response), torch.minimum(smallest, response)
+        shape = batch, frames, -1
+        return _highest(largest.view(shape).mT, smallest.view(shape).mT, self.norm)
 
 
 class TemporalFilters(nn.Module):
@@ -89,7 +101,8 @@ class TemporalFilters(nn.Module):
     def forward(self, patch: Tensor) -> Tensor:
         batch, bands, frames = patch.shape
         rows = functional.pad(patch, self.padding).reshape(batch * bands, 1, -1)
-        return _highest(self.convolution(rows).view(batch, bands, -1, frames), self.norm)
+        response = self.convolution(rows).view(batch, bands, -1, frames)
+        return _highest(response.amax(1), response.amin(1), self.norm)
 
 
 class MusiCNN(nn.Module):
@@ -183,9 +196,9 @@ def _norm(channels: int) -> nn.modules.batchnorm._BatchNorm:
     return nn.BatchNorm2d(1, eps=1e-3) if channels == 1 else nn.BatchNorm1d(channels, eps=1e-3)
 
 
-def _highest(response: Tensor, norm: nn.Module) -> Tensor:
-    """Rectify and normalise `(batch, positions, channels, frames)`, then keep the highest over positions.
+def _highest(largest: Tensor, smallest: Tensor, norm: nn.Module) -> Tensor:
+    """The highest over positions of rectified, normalised responses, from their extremes `(batch, channels, frames)`.
 
     Normalisation with a negative scale turns the order round, so it is applied to both ends of each channel's range.
     """
-    return torch.maximum(norm(functional.relu(response.amax(1))), norm(functional.relu(response.amin(1))))
+    return torch.maximum(norm(functional.relu(largest)), norm(functional.relu(smallest)))
