@@ -65,7 +65,7 @@ class Recipes:
 
     codec_steps: int = 200
     """Steps of the bass autoencoder's variants in the `small` layout, batch 8."""
-    paper_steps: int = 60
+    paper_steps: int = 240
     """Steps of the variants in the paper's layout, batch 4."""
     unet_steps: int = 300
     """Steps of the U-Nets, batch 16."""
@@ -133,6 +133,7 @@ class Recipes:
             validate_every=max(self.unet_steps // 4, 1),
             log_every=5,
             checkpoint_every=max(self.unet_steps // 20 * 5, 5),
+            precision="no",  # as the autoencoders: one process has one precision
         )
         coders = [Autoencoder.from_pretrained(path) for path in (config.mix_autoencoder, config.bass_autoencoder)]
         sources = [
