@@ -88,7 +88,7 @@ STUDIES: dict[str, Study] = {
     match_matrix.NAME: Study(
         match_matrix,
         match_matrix.MatchMatrix(),
-        match_matrix.MatchMatrix(clips=8, steps=12),
+        match_matrix.MatchMatrix(clips=8, steps=12, cfg=(2.0,)),
         match_matrix.MatchMatrix(),
         "Match matrix",
         "the diagonal dominates",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bassbench.rows import Row
+from reference_model.pipeline import Sampling
 
 REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not reproduced"
 UNTESTED, NOT_MEASURED = "not measured by the paper", "no rows yet"
@@ -83,7 +84,7 @@ def closer_to_the_style(rows: Sequence[Row]) -> Verdict:
 
 
 def diagonal(rows: Sequence[Row]) -> Verdict:
-    """Claim: the match matrix of generated bass is dominated by its diagonal.
+    """Claim: the match matrix of generated bass is dominated by its diagonal; at the model's own weight of guidance.
 
     Reproduced if the interval of the diagonal's share lies above chance and the share above one half; partly if only
     above chance.
@@ -91,7 +92,7 @@ def diagonal(rows: Sequence[Row]) -> Verdict:
     found = [row for row in rows if row.metric == "diagonal share" and row.system == "reference model"]
     if not found:
         return Verdict(NOT_MEASURED)
-    row = max(found, key=lambda row: row.value)
+    row = min(found, key=lambda row: abs(row.setting["cfg"] - Sampling.cfg))
     numbers = f"diagonal share {_text(row)}, chance {1 / row.clips:.2f}"
     if not row.low > 1 / row.clips:
         return Verdict(NOT, numbers)

@@ -2,9 +2,9 @@
 
     python -m experiments.match_matrix
 
-25 test mixes against 25 basses: the real ones, those that the reference model generated for the mixes, and the real
-ones shuffled. Each row is a softmax of the matcher's similarities over the basses. Run it again to go on where it was
-cut off.
+25 test mixes against 25 basses: the real ones, those that the reference model generated for the mixes with each weight
+of guidance, and the real ones shuffled. Each row is a softmax of the matcher's similarities over the basses. Run it
+again to go on where it was cut off.
 """
 
 import json
@@ -56,8 +56,8 @@ class MatchMatrix:
 
     clips: int = 25
     """Test songs."""
-    cfg: float = 2.0
-    """Guidance weight of the reference model."""
+    cfg: tuple[float, ...] = (1.0, 2.0, 4.0)
+    """Guidance weights of the reference model."""
     phi: float = 0.5
     """Rescale of the guided estimate."""
     steps: int = 64
@@ -81,7 +81,8 @@ class MatchMatrix:
             raise BadInputError("a matrix takes at least 2 in --clips")
         if self.batch_size < 1 or self.seed < 0:
             raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
-        Sampling(steps=self.steps, cfg=self.cfg, phi=self.phi)
+        for cfg in self.cfg:
+            Sampling(steps=self.steps, cfg=cfg, phi=self.phi)
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
@@ -98,7 +99,7 @@ class MatchMatrix:
 def study(
     config: MatchMatrix, model: BassAccompaniment, matcher: Matcher, requests: list[ClipRequest]
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """All rows, the missing ones measured, and the matrices `(mixes, basses)` by system."""
+    """All rows, the missing ones measured, and the matrices `(mixes, basses)` by system and guidance weight."""
     count = len(requests)
     protocol = {
         "matcher": weights_hash(matcher),
@@ -106,11 +107,16 @@ def study(
         "permutations": PERMUTATIONS,
         "interval": "95 %, bootstrap over mixes",
     }
-    sampling = Sampling(steps=config.steps, cfg=config.cfg, phi=config.phi)
-    of_model = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, "weights": studies.weights_hash(model)}
+    samplings = [Sampling(steps=config.steps, cfg=cfg, phi=config.phi) for cfg in config.cfg]
+    of_model = {"phi": config.phi, "steps": config.steps, "weights": studies.weights_hash(model)}
+    cases: list[tuple[str, Sampling | None]] = [
+        (REAL, None),
+        *((GENERATED, one) for one in samplings),
+        (SHUFFLED, None),
+    ]
     tasks, files = [], {}
-    for system in (REAL, GENERATED, SHUFFLED):
-        setting: dict[str, Any] = of_model if system == GENERATED else {}
+    for system, sampling in cases:
+        setting: dict[str, Any] = {} if sampling is None else {"cfg": sampling.cfg, **of_model}
         wanted = tuple(
             Measurement(
                 experiment=NAME,
@@ -124,12 +130,15 @@ def study(
             for metric in (SHARE, FOUND, P_VALUE)
         )
         # The matrix is kept beside the rows, under the key of its first row.
-        files[system] = config.output / NAME / f"{wanted[0].key}.json"
+        file = config.output / NAME / f"{wanted[0].key}.json"
+        files[system if sampling is None else f"{system}, CFG {sampling.cfg:g}"] = file
 
-        def measure(advance: studies.Advance, system: str = system) -> Sequence[Interval]:
+        def measure(
+            advance: studies.Advance, system: str = system, sampling: Sampling | None = sampling, file: Path = file
+        ) -> Sequence[Interval]:
             clips = [cached_clip(request) for request in requests]
             basses = [clip.bass for clip in clips]
-            if system == GENERATED:
+            if sampling is not None:
                 basses = []
                 for batch in studies.in_batches(count, config.batch_size):
                     mixes = np.stack([clips[index].mix for index in batch])
@@ -142,14 +151,14 @@ def study(
                 basses = [basses[index] for index in partner]
             similarities = score([clip.mix for clip in clips], basses, matcher=matcher)
             matrix = soft_assignment(similarities, float(matcher.log_scale.exp().clamp(max=100.0)))
-            with atomic_path(files[system]) as temporary:
+            with atomic_path(file) as temporary:
                 temporary.write_text(json.dumps(np.round(matrix, 5).tolist()))
             return matrix_scores(matrix, config.seed)
 
         tasks.append(studies.Task(wanted, measure))
     store = RowStore(config.output / f"{NAME}.jsonl")
     rows = studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
-    return rows, {system: _read_matrix(path) for system, path in files.items()}
+    return rows, {name: _read_matrix(path) for name, path in files.items()}
 
 
 def soft_assignment(similarities: np.ndarray, scale: float) -> np.ndarray:
@@ -187,13 +196,13 @@ def matrix_figure(path: Path, matrices: dict[str, np.ndarray]) -> None:
     """
     style: dict[Any, Any] = {"font.size": 9, "axes.titlesize": 10}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(3.2 * len(matrices) + 0.6, 3.4), dpi=200, layout="constrained")
+        figure = Figure(figsize=(2.9 * len(matrices) + 0.6, 3.2), dpi=170, layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(matrices), squeeze=False)[0]
         image = None
-        for axes, (system, matrix) in zip(panels, matrices.items(), strict=True):
+        for axes, (name, matrix) in zip(panels, matrices.items(), strict=True):
             image = axes.imshow(matrix, cmap=sns.color_palette("rocket", as_cmap=True), vmin=0.0, vmax=1.0)
-            axes.set(title=system, xlabel="bass", xticks=[], yticks=[])
+            axes.set(title=name, xlabel="bass", xticks=[], yticks=[])
         panels[0].set_ylabel("mix")
         assert image is not None
         figure.colorbar(image, ax=list(panels), label="share of the mix's row", shrink=0.8)

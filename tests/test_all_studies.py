@@ -64,9 +64,9 @@ def test_the_claim_of_the_rescale() -> None:
 
 
 def test_the_claim_of_the_diagonal() -> None:
-    assert diagonal([row("diagonal share", 0.8, 0.7, 0.9)]).word == REPRODUCED
-    assert diagonal([row("diagonal share", 0.2, 0.1, 0.3)]).word == PARTLY
-    assert diagonal([row("diagonal share", 0.05, 0.03, 0.08)]).word == NOT
+    assert diagonal([row("diagonal share", 0.8, 0.7, 0.9, cfg=2.0)]).word == REPRODUCED
+    assert diagonal([row("diagonal share", 0.2, 0.1, 0.3, cfg=2.0)]).word == PARTLY
+    assert diagonal([row("diagonal share", 0.05, 0.03, 0.08, cfg=2.0)]).word == NOT
     assert diagonal([row("diagonal share", 0.9, 0.8, 1.0, system="real bass")]).word == NOT_MEASURED
 
 

@@ -48,12 +48,18 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     requests = [ClipRequest(song, seed, SAMPLES) for seed in range(3)]
     monkeypatch.setattr(match_matrix, "clip_requests", lambda split, count: requests[:count])
     config = MatchMatrix(
-        clips=3, steps=2, weights=str(weights), matcher=weights / "matcher.safetensors", output=output, batch_size=2
+        clips=3,
+        steps=2,
+        cfg=(1.0, 3.0),
+        weights=str(weights),
+        matcher=weights / "matcher.safetensors",
+        output=output,
+        batch_size=2,
     )
     config.run()
     table = (output / "match_matrix.md").read_text()
     assert all(name in table for name in ("real bass, shuffled", "reference model", "diagonal share", "p-value"))
-    assert len((output / "match_matrix.jsonl").read_text().splitlines()) == 9
+    assert len((output / "match_matrix.jsonl").read_text().splitlines()) == 12
     assert (output / "match_matrix.png").stat().st_size > 10_000
     assert "diagonal share" in capsys.readouterr().out
 
