@@ -35,7 +35,8 @@ def shard_latents(
     """Latents of all clips of shards (see `bassbench.shards.ShardedClips`), the same for any number of processes.
 
     `variants` passes, each with other random subsets of the stems in the mixes. A pass that was cut off goes on with
-    the clips that it had not encoded. Every process of the accelerator must call this; they share the user's cache.
+    the clips that it had not encoded; shards on disk that were written anew are read anew, what a URL holds is taken to
+    stay. Every process of the accelerator must call this; they share the user's cache.
 
     Raises:
         BadInputError: a shard is missing or damaged, the cache cannot be written or is not shared by the processes, or
@@ -44,7 +45,7 @@ def shard_latents(
     rank, world = accelerator.process_index, accelerator.num_processes
     encoders = content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))
     folder = cache_folder("latents", encoders)
-    index = f"shards-{content_hash(data, str(variants))}"
+    index = f"shards-{content_hash(*map(_state, ShardedClips(data).urls), str(variants))}"
     mine = folder / f"{index}.{rank}-of-{world}.json"
     if not mine.exists():
         names = list(_encoded(data, variants, mix_autoencoder, bass_autoencoder, folder, progress=rank == 0))
@@ -80,6 +81,15 @@ def _encoded(
             if latent_length(path) is None:
                 write_latents(path, *encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass))
             yield name
+
+
+def _state(shard: str) -> str:
+    """What changes when a shard on disk is written anew."""
+    path = Path(shard)
+    if not path.is_file():
+        return shard
+    about = path.stat()
+    return f"{path.absolute()} {about.st_size} {about.st_mtime_ns}"
 
 
 def _name(clip: Clip) -> str:

@@ -78,6 +78,18 @@ def test_a_second_call_and_a_cut_off_pass_encode_nothing_again(
 encode = module.encode_pair
 
 
+def test_shards_written_anew_are_encoded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
+    found = []
+    for hertz in (60, 70):
+        trees.write(tmp_path / "data/song/bass.wav", trees.tone(hertz))
+        trees.write(tmp_path / "data/song/piano.wav", trees.tone(300))
+        (tmp_path / "shards/000000.tar").unlink(missing_ok=True)
+        write_shards(open_dataset(tmp_path / "data"), tmp_path / "shards", progress=False)
+        found.append(shard_latents(str(tmp_path / "shards"), *CODERS, accelerator=process(0, 1), frames=16))
+    assert len(found[0]) == len(found[1]) == 1 and found[0].paths != found[1].paths
+
+
 def test_the_command_trains_on_shards(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
     command += ["--sample-every", "0", "--frames", "16", "--data", str(folder), "--validation-data", str(folder)]
