@@ -113,7 +113,7 @@ class ShardedClips(IterableDataset):
         skip: int = 0,
         subset: bool = True,
     ) -> None:
-        self.urls = _urls(shards)
+        self.urls = shard_urls(shards)
         self.seed, self.epoch, self.skip, self.subset = seed, epoch, skip, subset
 
     def __iter__(self) -> Iterator[Clip]:
@@ -144,7 +144,17 @@ def _webdataset() -> ModuleType:
     return webdataset
 
 
-def _urls(shards: str | Path | Sequence[str | Path]) -> list[str]:
+def is_sharded(data: str) -> bool:
+    """Whether training data are shards: a path or URL of tar files, or a folder that holds some."""
+    return any(Path(data).glob("*.tar")) if Path(data).is_dir() else data.endswith(".tar")
+
+
+def shard_urls(shards: str | Path | Sequence[str | Path]) -> list[str]:
+    """Paths and URLs of all shards, ranges written out.
+
+    Raises:
+        BadInputError: a folder without shards, or without all that it should have.
+    """
     given = [shards] if isinstance(shards, str | Path) else list(shards)
     urls: list[str] = []
     for one in given:
@@ -189,10 +199,10 @@ def _unpacked(sample: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndar
     where = f"{sample.get('__url__')}, sample {sample.get('__key__')}"
     try:
         about = json.loads(sample["json"])
-        stems = {role: _from_flac(sample[f"{i}.flac"]) for i, role in enumerate(about["stems"])}
+        stems = {role: decoded_stem(sample[f"{i}.flac"], where) for i, role in enumerate(about["stems"])}
         notes = {role: [Note(*note) for note in notes] for role, notes in about["notes"].items()}
         return {"name": about["name"], "song": about["song"]}, stems, notes
-    except (KeyError, TypeError, ValueError, soundfile.LibsndfileError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{where}: not a sample of this format ({error}); write the shards again") from None
 
 
@@ -202,8 +212,16 @@ def _flac(audio: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _from_flac(data: bytes) -> np.ndarray:
-    audio, _ = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+def decoded_stem(data: bytes, where: str) -> np.ndarray:
+    """Audio `(2, samples)`, float32, of the FLAC bytes of a stem; `where` names it in errors.
+
+    Raises:
+        BadInputError: damaged bytes.
+    """
+    try:
+        audio, _ = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise BadInputError(f"{where}: not a sample of this format ({error}); write the shards again") from None
     return np.ascontiguousarray(audio.T, dtype=np.float32) / np.float32(32767)
 
 

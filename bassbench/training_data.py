@@ -1,4 +1,4 @@
-"""Where training pairs come from: a split of the song bank by name, or a folder of stems in a known layout."""
+"""Where training pairs come from: a split of the song bank by name, a folder of stems in a known layout, or shards."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, ClipSource, StemClips, clip_requests, stem_clips
+from bassbench.shard_stems import ShardedStems, sharded_stems
+from bassbench.shards import is_sharded
 from bassbench.stems.layouts import StemDataset, open_dataset
 from bassbench.stems.training import StemAudioClips, training_clips
 from bassbench.stems.windows import window_requests
@@ -41,12 +43,16 @@ def training_requests(data: str, *, count: int | None = None, variants: int = 1)
 
 def training_stems(
     data: str, which: str, *, count: int | None = None, processes: int = 1
-) -> StemClips | StemAudioClips:
+) -> StemClips | StemAudioClips | ShardedStems:
     """One stem ("mix" or "bass") of training clips, for the autoencoders; a folder of mixes will do for "mix".
+
+    Of shards only those on disk.
 
     Raises:
         BadInputError: as `training_requests`.
     """
+    if is_sharded(data):
+        return sharded_stems(data, which)
     if not Path(data).is_dir():
         return stem_clips(data, which, count, processes=processes)
     return training_clips(_training_tracks(Path(data)), which)

@@ -32,7 +32,7 @@ class TrainAutoencoder:
     fit_frames: int = 40_960
     """Latent frames that the linear path is fitted on."""
     data: str = "train"
-    """Split of the song bank to train on, or a folder of stems (for the mix autoencoder also of mixes)."""
+    """Split of the song bank to train on, a folder of stems (for the mix autoencoder also of mixes) or of shards."""
     validation_data: str = "validation"
     """The same, to validate on."""
     clips: int | None = None

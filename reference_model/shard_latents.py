@@ -13,14 +13,9 @@ from tqdm import tqdm
 from bassbench.bad_input import BadInputError
 from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.render import Clip
-from bassbench.shards import ShardedClips
+from bassbench.shards import ShardedClips, shard_urls
 from reference_model.autoencoder import Autoencoder
 from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_length, write_latents
-
-
-def is_sharded(data: str) -> bool:
-    """Whether training data are shards: a path or URL of tar files, or a folder that holds some."""
-    return any(Path(data).glob("*.tar")) if Path(data).is_dir() else data.endswith(".tar")
 
 
 def shard_latents(
@@ -45,7 +40,7 @@ def shard_latents(
     rank, world = accelerator.process_index, accelerator.num_processes
     encoders = content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))
     folder = cache_folder("latents", encoders)
-    index = f"shards-{content_hash(*map(_state, ShardedClips(data).urls), str(variants))}"
+    index = f"shards-{content_hash(*map(_state, shard_urls(data)), str(variants))}"
     mine = folder / f"{index}.{rank}-of-{world}.json"
     if not mine.exists():
         names = list(_encoded(data, variants, mix_autoencoder, bass_autoencoder, folder, progress=rank == 0))

@@ -30,6 +30,7 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
+from bassbench.shards import is_sharded
 from bassbench.trainer import (
     Throughput,
     describe,
@@ -43,7 +44,7 @@ from reference_model.diffusion import v_loss, without_mix
 from reference_model.diffusion_batch import Batch, PairSource, draw_levels_and_noise
 from reference_model.latents import LatentPairs, encoder_hash, song_latents
 from reference_model.positional_bias import Positions
-from reference_model.shard_latents import is_sharded, shard_latents
+from reference_model.shard_latents import shard_latents
 from reference_model.training_samples import ValidationSamples
 from reference_model.unet import UNETS, UNet, UNetConfig
 

@@ -11,13 +11,13 @@ from accelerate import Accelerator
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
-from bassbench.shards import write_shards
+from bassbench.shards import is_sharded, write_shards
 from bassbench.stems.layouts import open_dataset
 from reference_model import latents, train_diffusion
 from reference_model import shard_latents as module
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
-from reference_model.shard_latents import is_sharded, shard_latents
+from reference_model.shard_latents import shard_latents
 
 pytest.importorskip("webdataset")
 CODERS = tuple(Autoencoder(AUTOENCODERS["tiny"][which]).eval() for which in ("mix", "bass"))
