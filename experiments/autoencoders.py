@@ -31,7 +31,7 @@ from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
 from bassbench.pretrained import find_device
 from bassbench.render import Clip, bass_part, render_parts
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from experiments import sizes
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
 from experiments.reconstructions import (
@@ -122,19 +122,7 @@ def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipReq
     probed = how | {"probe": f"fitted on {config.probe_songs} validation clips"}
     tasks = []
 
-    def wanted(system: str, setting: dict[str, Any], metrics: Sequence[str]) -> tuple[Measurement, ...]:
-        return tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=config.seed,
-                protocol=probed if metric in PROBED else how,
-            )
-            for metric in metrics
-        )
+    wanted = studies.Measurements(NAME, len(requests), config.seed, how, dict.fromkeys(PROBED, probed)).of
 
     def task(system: str, setting: dict[str, Any], change: Callable[[Clip], np.ndarray]) -> studies.Task:
         def of_all(advance: studies.Advance) -> list[Interval]:

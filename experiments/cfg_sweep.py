@@ -6,23 +6,19 @@ A bass is played for each test mix at every weight w and rescale phi, always fro
 w = 1 (the plain conditional model) there is nothing to rescale. Run it again to go on where it was cut off.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import CODEC, REAL, anchors
 from bassbench.bootstrap import Interval
 from bassbench.datasets import ClipRequest
-from bassbench.embed import EMBEDDERS
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from contrastive.encoder import Matcher
-from contrastive.scoring import WEIGHTS
 from experiments import playing, sizes
 from experiments.cfg_figure import safety_figure
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Judge, Player
@@ -44,37 +40,19 @@ share songs and noise, are sharper than the cells' intervals. "FAD gained by res
 )
 
 
-@dataclass(frozen=True)
-class CFGSweep:
+@dataclass(frozen=True, kw_only=True)
+class CFGSweep(playing.Playing):
     """FAD, level, clipping, match score and chord-tone share against guidance weight and rescale, with anchors.
 
     Writes cfg_sweep.jsonl, .csv, .md and .png. A second run computes nothing twice.
     """
 
-    clips: int = 24
-    """Clips that the model plays for."""
     cfg: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
     """Guidance weights."""
     phi: tuple[float, ...] = (0.0, 0.5, 1.0)
     """Rescales, 0 among them."""
     steps: int = 64
     """DDIM steps."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = "musicnn"
-    """What FAD is computed on."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    reference_clips: int = 96
-    """Clips of real bass in FAD's reference."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    matcher: Path = WEIGHTS
-    """The matcher's weights."""
-    batch_size: int = 8
-    """Clips sampled at a time; it does not change the result."""
-    seed: int = 0
-    """Seed of the noise, the anchors and the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
@@ -89,10 +67,7 @@ class CFGSweep:
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        reference, requests = playing.split_songs(self.clips, self.reference_clips)
-        matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        write_report(study(self, studies.load_model(self.weights, self.device), matcher, reference, requests), self)
+        write_report(study(self, *self.subjects()), self)
 
 
 QUICK = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.5, 5.0, 10.0), steps=12, reference_clips=24)
@@ -113,19 +88,7 @@ def study(
     weights: dict[str, Any] = {"weights": player.weights}
     how = judge.protocol
 
-    def wanted(system: str, setting: dict, metrics: Iterable[str]) -> tuple[Measurement, ...]:
-        return tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=config.seed,
-                protocol=how,
-            )
-            for metric in metrics
-        )
+    wanted = studies.Measurements(NAME, len(requests), config.seed, how).of
 
     def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
         scores = judge.scores(

@@ -8,7 +8,7 @@ real bass of other songs, the value that a perfect generator reaches, and every 
 The samples of all numbers of steps start from the same noise. Run it again to go on where it was cut off.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,8 @@ from bassbench.baselines import CODEC, anchors
 from bassbench.bootstrap import Interval
 from bassbench.datasets import ClipRequest
 from bassbench.embed import EMBEDDERS, protocol
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from contrastive.encoder import Matcher
-from contrastive.scoring import WEIGHTS
 from experiments import playing, sizes
 from experiments.ddim_figure import steps_figure
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
@@ -47,15 +46,13 @@ The unconditional samples have no mix; theirs are those with the mix whose turn 
 )
 
 
-@dataclass(frozen=True)
-class DDIMSteps:
+@dataclass(frozen=True, kw_only=True)
+class DDIMSteps(playing.Playing):
     """FAD of unconditional samples against the number of DDIM steps, with anchors.
 
     Writes ddim_steps.jsonl, .csv, .md and .png. A second run computes nothing twice.
     """
 
-    clips: int = 24
-    """Clips in each evaluated set."""
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
     """Numbers of DDIM steps."""
     conditional: bool = False
@@ -64,34 +61,15 @@ class DDIMSteps:
     """Guidance weight of the conditional samples."""
     phi: float = Sampling.phi
     """Rescale of their guided estimate."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = "musicnn"
-    """What FAD is computed on."""
     second_embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = "log-mel"
     """What FAD is computed on once more."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    reference_clips: int = 96
-    """Clips of real bass in the reference."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    matcher: Path = WEIGHTS
-    """The matcher's weights."""
-    batch_size: int = 8
-    """Clips sampled at a time; it changes the seconds, not the rest."""
-    seed: int = 0
-    """Seed of the noise, the anchors and the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
         if not self.steps or min(self.steps) < 1 or len(set(self.steps)) != len(self.steps):
             raise BadInputError(f"--steps takes different whole numbers from 1, got {' '.join(map(str, self.steps))}")
-        if self.batch_size < 1 or self.seed < 0:
-            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
-        for name in (self.embedder, self.second_embedder):
-            if name not in EMBEDDERS:
-                raise BadInputError(f"no embedder '{name}'; choose from {', '.join(EMBEDDERS)}")
+        if self.second_embedder not in EMBEDDERS:
+            raise BadInputError(f"no embedder '{self.second_embedder}'; choose from {', '.join(EMBEDDERS)}")
         if self.embedder == self.second_embedder:
             raise BadInputError("--second-embedder must be another than --embedder")
         if self.cfg <= 0:
@@ -101,10 +79,7 @@ class DDIMSteps:
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        reference, requests = playing.split_songs(self.clips, self.reference_clips)
-        matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        rows = study(self, studies.load_model(self.weights, self.device), matcher, reference, requests)
+        rows = study(self, *self.subjects())
         write_report(rows, self.output)
 
 
@@ -131,19 +106,7 @@ def study(
     clock = how | {"batch": config.batch_size, "device": model.device.type, "threads": torch.get_num_threads()}
     also = f"{FAD}, {config.second_embedder}"
 
-    def wanted(system: str, setting: dict, metrics: Iterable[str]) -> tuple[Measurement, ...]:
-        return tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=config.seed,
-                protocol=clock if metric == SECONDS else how,
-            )
-            for metric in metrics
-        )
+    wanted = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock}).of
 
     def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
         ladder = anchors(studies.codec(model))

@@ -8,24 +8,21 @@ again to go on where it was cut off.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.datasets import ClipRequest
-from bassbench.embed import EMBEDDERS
 from bassbench.files import atomic_path
 from bassbench.render import BASS_PROGRAMS
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from contrastive.encoder import Matcher
-from contrastive.scoring import WEIGHTS
 from experiments import playing, sizes
 from experiments.grounding_figure import Drawn, grounding_figure
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
@@ -54,16 +51,14 @@ program" is the answer that could not be bettered: the right notes in the right 
 )
 
 
-@dataclass(frozen=True)
-class Grounding:
+@dataclass(frozen=True, kw_only=True)
+class Grounding(playing.Playing):
     """Distances to style clips with and without grounding, its strength and exponent, timbre, match and FAD.
 
     Writes grounding.jsonl, .csv, .md, .png and each clip's distances in the folder grounding. A second run computes
     nothing twice.
     """
 
-    clips: int = 24
-    """Clips that the model plays for."""
     strength: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Strengths to try beside 0 and 1."""
     exponent: tuple[float, ...] = (0.0, 1.0, 4.0)
@@ -76,22 +71,6 @@ class Grounding:
     """DDIM steps."""
     timbre_examples: int = 256
     """Real basses that the classifier of the eight programs is fitted on."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = "musicnn"
-    """What distances and FAD are computed on."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    reference_clips: int = 96
-    """Clips of real bass in FAD's reference."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    matcher: Path = WEIGHTS
-    """The matcher's weights."""
-    batch_size: int = 8
-    """Clips sampled at a time; it does not change the result."""
-    seed: int = 0
-    """Seed of the noise, the pairing with styles, the classifier's examples and the bootstrap."""
 
     @property
     def cells(self) -> list[tuple[float, float]]:
@@ -111,11 +90,7 @@ class Grounding:
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        reference, requests = playing.split_songs(self.clips, self.reference_clips)
-        matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        model = studies.load_model(self.weights, self.device)
-        write_report(*study(self, model, matcher, reference, requests), self)
+        write_report(*study(self, *self.subjects()), self)
 
 
 QUICK = Grounding(clips=8, strength=(0.5,), exponent=(0.0,), steps=12, timbre_examples=64, reference_clips=24)
@@ -142,19 +117,7 @@ def study(
         "timbre": timbre_protocol(config.timbre_examples),
     }
 
-    def wanted(system: str, setting: dict, metrics: Iterable[str]) -> tuple[Measurement, ...]:
-        return tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=config.seed,
-                protocol=how,
-            )
-            for metric in metrics
-        )
+    wanted = studies.Measurements(NAME, len(requests), config.seed, how).of
 
     def measure(
         advance: studies.Advance, sounds: Callable[[], Sounds], file: Path, plain: Path | None

@@ -21,7 +21,7 @@ from bassbench.baselines import OTHER, REAL, derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.files import content_hash
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from experiments import sizes
@@ -144,19 +144,7 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
     longest = max(config.frames)
     parts = range(0, longest, min(medleys.song_frames, longest))
 
-    def wanted(system: str, setting: dict[str, Any], metrics: Sequence[str] = _METRICS) -> list[Measurement]:
-        return [
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=config.seed,
-                protocol=how,
-            )
-            for metric in metrics
-        ]
+    wanted = studies.Measurements(NAME, len(requests), config.seed, how).of
 
     def of_real(advance: studies.Advance, partner: Sequence[int]) -> list[Interval]:
         return _means(medleys.hear_real(partner), config.seed)
@@ -175,7 +163,7 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
     itself = list(range(len(requests)))
     others = derangement(len(requests), generator=np.random.default_rng(config.seed)).tolist()
     tasks = [
-        studies.Task(tuple(wanted(name, {})), partial(of_real, partner=partner))
+        studies.Task(wanted(name, {}, _METRICS), partial(of_real, partner=partner))
         for name, partner in ((REAL, itself), (OTHER, others))
     ]
     sampling = Sampling(steps=config.steps, cfg=config.cfg, phi=config.phi)
@@ -184,14 +172,14 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
         about = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, **one.setting}
         for frames in sorted(config.frames):
             setting = {"frames": frames, **about}
-            measurements = wanted(one.system, setting)
+            measurements = wanted(one.system, setting, _METRICS)
             if frames != one.home:
                 measurements += wanted(one.system, setting, (CHORDS_CHANGE, MATCH_CHANGE))
             if frames == longest:
                 for start in parts:
-                    measurements += wanted(one.system, {**setting, "from": start})
+                    measurements += wanted(one.system, {**setting, "from": start}, _METRICS)
             measure = partial(of_model, player=player, system=one.system, frames=frames, home=one.home)
-            tasks.append(studies.Task(tuple(measurements), measure))
+            tasks.append(studies.Task(measurements, measure))
     store = RowStore(config.output / f"{NAME}.jsonl")
     return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
 

@@ -23,7 +23,7 @@ from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.metrics.harmony import chord_tone_share, voiced_share
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from bassbench.song_bank import Chord
 from experiments import sizes
 from reference_model import studies
@@ -111,37 +111,27 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
     }
     weights: dict[str, Any] = {"weights": studies.weights_hash(model)}
 
-    def measurement(system: str, setting: dict, metric: str) -> Measurement:
-        return Measurement(
-            experiment=NAME,
-            system=system,
-            setting=setting,
-            metric=metric,
-            clips=count,
-            seed=config.seed,
-            protocol=how,
-        )
+    wanted = studies.Measurements(NAME, count, config.seed, how).of
 
     tasks = []
     for name, anchor in anchors(studies.codec(model)).items():
         setting = weights if name == CODEC else {}
-        wanted = tuple(measurement(name, setting, metric) for metric in (SHARE, VOICED, GATE))
 
         def of_anchor(advance: studies.Advance, anchor: Anchor = anchor) -> list[Interval]:
             heard = hear_anchor(anchor, requests, partner, config.seed, advance)
             return [*own_scores(heard, config.seed)]
 
-        tasks.append(studies.Task(wanted, of_anchor))
+        tasks.append(studies.Task(wanted(name, setting, (SHARE, VOICED, GATE)), of_anchor))
     for weight in config.cfg:
         sampling = Sampling(steps=config.steps, cfg=weight, phi=config.phi)
         setting = {"cfg": weight, "phi": config.phi, "steps": config.steps, **weights}
-        wanted = tuple(measurement(OWN, setting, metric) for metric in (SHARE, VOICED, GATE, GAIN))
+        measurements = wanted(OWN, setting, (SHARE, VOICED, GATE, GAIN)) + wanted(SWAPPED, setting, (SHARE,))
 
         def of_model(advance: studies.Advance, sampling: Sampling = sampling) -> list[Interval]:
             heard = hear_model(config, model, requests, sampling, advance)
             return [*own_scores(heard, config.seed), *swapped_scores(heard, partner, config.seed)]
 
-        tasks.append(studies.Task((*wanted, measurement(SWAPPED, setting, SHARE)), of_model))
+        tasks.append(studies.Task(measurements, of_model))
     store = RowStore(config.output / f"{NAME}.jsonl")
     return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
 

@@ -26,7 +26,7 @@ from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.figure import save_figure
 from bassbench.files import atomic_path, content_hash
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
@@ -117,18 +117,7 @@ def study(
     tasks, files = [], {}
     for system, sampling in cases:
         setting: dict[str, Any] = {} if sampling is None else {"cfg": sampling.cfg, **of_model}
-        wanted = tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=count,
-                seed=config.seed,
-                protocol=protocol,
-            )
-            for metric in (SHARE, FOUND, P_VALUE)
-        )
+        wanted = studies.Measurements(NAME, count, config.seed, protocol).of(system, setting, (SHARE, FOUND, P_VALUE))
         # The matrix is kept beside the rows, under the key of its first row.
         file = config.output / NAME / f"{wanted[0].key}.json"
         files[system if sampling is None else f"{system}, CFG {sampling.cfg:g}"] = file

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor
 
 from bassbench.bad_input import BadInputError
@@ -18,7 +20,7 @@ from bassbench.baselines import CODEC, Anchor, derangement
 from bassbench.baselines import VERSION as ANCHORS_VERSION
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
-from bassbench.embed import protocol
+from bassbench.embed import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.embedding_cache import embed_cached, embed_keyed
 from bassbench.fad import FewWindowsWarning, fad, fad_difference
 from bassbench.files import content_hash
@@ -28,7 +30,7 @@ from bassbench.pitch import bass_pitch
 from bassbench.render import CLIP_SAMPLES
 from contrastive.encoder import Matcher
 from contrastive.features import features
-from contrastive.scoring import score_features
+from contrastive.scoring import WEIGHTS, score_features
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.recall import Heard, keep, recall
 from reference_model import studies
@@ -64,6 +66,45 @@ def split_songs(clips: int, reference_clips: int) -> tuple[list[ClipRequest], li
             "lower --clips or --reference-clips"
         )
     return songs[:reference_clips], songs[reference_clips : reference_clips + clips]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Playing:
+    """Settings of every study in which the model plays for test clips and is judged."""
+
+    clips: int = 24
+    """Clips that the model plays for."""
+    reference_clips: int = 96
+    """Clips of real bass in FAD's reference."""
+    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = DEFAULT_EMBEDDER
+    """What FAD is computed on."""
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU if there is one."""
+    output: Path = Path("results")
+    """Folder for the results."""
+    weights: str = "small"
+    """The model: a name of shipped weights, or a folder."""
+    matcher: Path = WEIGHTS
+    """The matcher's weights."""
+    batch_size: int = 8
+    """Clips sampled at a time; where seconds are measured it changes them, nothing else."""
+    seed: int = 0
+    """Seed of the noise, the anchors, all pairing and the bootstrap."""
+
+    def subjects(self) -> tuple[BassAccompaniment, Matcher, list[ClipRequest], list[ClipRequest]]:
+        """The model, the matcher, the clips to compare with and those to play for.
+
+        Raises:
+            BadInputError: settings that cannot be used, or a folder for results that cannot be written.
+        """
+        if self.batch_size < 1 or self.seed < 0:
+            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
+        if self.embedder not in EMBEDDERS:
+            raise BadInputError(f"no embedder '{self.embedder}'; choose from {', '.join(EMBEDDERS)}")
+        reference, requests = split_songs(self.clips, self.reference_clips)
+        matcher = Matcher.from_pretrained(self.matcher)
+        studies.output_folder(self.output)
+        return studies.load_model(self.weights, self.device), matcher, reference, requests
 
 
 @dataclass(frozen=True)

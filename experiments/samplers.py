@@ -8,26 +8,23 @@ where it was cut off.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import seaborn as sns
 import torch
-import tyro
 from matplotlib.axes import Axes
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import CODEC, OTHER, REAL, anchors
 from bassbench.bootstrap import Interval
 from bassbench.datasets import ClipRequest
-from bassbench.embed import EMBEDDERS
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from bassbench.table import require_one_protocol
 from contrastive.encoder import Matcher
-from contrastive.scoring import WEIGHTS
 from experiments import playing, sizes
 from experiments.panels import headline, level_line, panels, plain_numbers
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
@@ -49,15 +46,13 @@ alone, without encoding and decoding, mean over the clips of a run.
 )
 
 
-@dataclass(frozen=True)
-class Samplers:
+@dataclass(frozen=True, kw_only=True)
+class Samplers(playing.Playing):
     """FAD, match score, latent error and seconds of three samplers against network evaluations, with anchors.
 
     Writes samplers.jsonl, .csv, .md and .png. A second run computes nothing twice.
     """
 
-    clips: int = 24
-    """Clips that the model plays for."""
     evaluations: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
     """Numbers of evaluations, even."""
     converged: int = 256
@@ -66,22 +61,6 @@ class Samplers:
     """Guidance weight."""
     phi: float = Sampling.phi
     """Rescale of the guided estimate."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = "musicnn"
-    """What FAD is computed on."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    reference_clips: int = 96
-    """Clips of real bass in FAD's reference."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    matcher: Path = WEIGHTS
-    """The matcher's weights."""
-    batch_size: int = 8
-    """Clips sampled at a time; it changes the seconds, not the rest."""
-    seed: int = 0
-    """Seed of the noise, the anchors and the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
@@ -95,10 +74,7 @@ class Samplers:
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        reference, requests = playing.split_songs(self.clips, self.reference_clips)
-        matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        write_report(study(self, studies.load_model(self.weights, self.device), matcher, reference, requests), self)
+        write_report(study(self, *self.subjects()), self)
 
 
 QUICK = Samplers(clips=8, evaluations=(2, 4, 8, 16), converged=48, reference_clips=24)
@@ -142,19 +118,7 @@ def study(
     how = judge.protocol | {"converged": f"DDIM, {config.converged} steps"}
     clock = how | {"batch": config.batch_size, "device": model.device.type, "threads": torch.get_num_threads()}
 
-    def wanted(system: str, setting: dict, metrics: Iterable[str]) -> tuple[Measurement, ...]:
-        return tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=config.seed,
-                protocol=clock if metric == SECONDS else how,
-            )
-            for metric in metrics
-        )
+    wanted = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock}).of
 
     def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
         scores = judge.scores(

@@ -1,9 +1,10 @@
 """What every study does the same way: find the model, make the measurements that are missing, report them all."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,33 @@ class Task:
 
     measurements: tuple[Measurement, ...]
     measure: Callable[[Advance], Sequence[Interval]]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Makes the measurements of one study, which have these fields in common."""
+
+    experiment: str
+    clips: int
+    seed: int
+    protocol: Mapping[str, Any]
+    special: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Protocols of metrics that are measured otherwise."""
+
+    def of(self, system: str, setting: Mapping[str, Any], metrics: Iterable[str]) -> tuple[Measurement, ...]:
+        """One of each metric, in their order."""
+        return tuple(
+            Measurement(
+                experiment=self.experiment,
+                system=system,
+                setting=dict(setting),
+                metric=metric,
+                clips=self.clips,
+                seed=self.seed,
+                protocol=dict(self.special.get(metric, self.protocol)),
+            )
+            for metric in metrics
+        )
 
 
 def load_model(weights: str, device: str) -> BassAccompaniment:
