@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bassbench.bad_input import BadInputError
+from bassbench.musicnn_filters import TemporalFilters, TimbralFilters, batch_norm
 
 SAMPLE_RATE = 16_000
 FFT = 512
@@ -60,51 +61,6 @@ class LogMel(nn.Module):
         return torch.log10(10_000 * (self.basis @ power) + 1).mT
 
 
-class TimbralFilters(nn.Module):
-    """Filters 7 frames long and most of the spectrum high, pooled to their highest response over all pitches."""
-
-    def __init__(self, filters: int, height: int) -> None:
-        super().__init__()
-        self.height = height
-        self.convolution = nn.Conv1d(height, filters, 7, padding=3)
-        self.norm = _norm(filters)
-
-    def forward(self, patch: Tensor) -> Tensor:
-        # The authors' 2-d convolution over one channel, written as one matrix product a pitch: the windows of all
-        # pitches are slices of the same matrix, and no more than one pitch's response is ever in memory.
-        batch, bands, frames = patch.shape
-        length = self.convolution.kernel_size[0]
-        windows = functional.pad(patch, (length // 2, length // 2)).unfold(2, length, 1)
-        windows = windows.permute(0, 2, 1, 3).reshape(batch * frames, bands * length)
-        weight, bias = self.convolution.weight.flatten(1).mT, self.convolution.bias
-        assert bias is not None
-        pitches = (
-            torch.addmm(bias, windows[:, first * length : (first + self.height) * length], weight)
-            for first in range(bands - self.height + 1)
-        )
-        largest = smallest = next(pitches)
-        for response in pitches:
-            largest, smallest = torch.maximum(largest, response), torch.minimum(smallest, response)
-        shape = batch, frames, -1
-        return _highest(largest.view(shape).mT, smallest.view(shape).mT, self.norm)
-
-
-class TemporalFilters(nn.Module):
-    """Filters one band high and 0.5 to 2 s long, pooled to their highest response over the bands."""
-
-    def __init__(self, filters: int, length: int) -> None:
-        super().__init__()
-        self.padding = ((length - 1) // 2, length // 2)
-        self.convolution = nn.Conv1d(1, filters, length)
-        self.norm = _norm(filters)
-
-    def forward(self, patch: Tensor) -> Tensor:
-        batch, bands, frames = patch.shape
-        rows = functional.pad(patch, self.padding).reshape(batch * bands, 1, -1)
-        response = self.convolution(rows).view(batch, bands, -1, frames)
-        return _highest(response.amax(1), response.amin(1), self.norm)
-
-
 class MusiCNN(nn.Module):
     """Log-mel patches `(batch, 187, 96)` -> tag probabilities `(batch, 50)` and embedding `(batch, 200)`.
 
@@ -113,14 +69,14 @@ class MusiCNN(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.input_norm = _norm(1)
-        self.timbral = nn.ModuleList([TimbralFilters(204, height) for height in (38, 67)])
+        self.input_norm = batch_norm(1)
+        self.timbral = nn.ModuleList([TimbralFilters(204, height, bands=BANDS) for height in (38, 67)])
         self.temporal = nn.ModuleList([TemporalFilters(51, length) for length in (128, 64, 32)])
         self.middle = nn.ModuleList([nn.Conv1d(channels, 64, 7, padding=3) for channels in (561, 64, 64)])
-        self.middle_norms = nn.ModuleList([_norm(64) for _ in range(3)])
-        self.pooled_norm = _norm(2 * (561 + 3 * 64))
+        self.middle_norms = nn.ModuleList([batch_norm(64) for _ in range(3)])
+        self.pooled_norm = batch_norm(2 * (561 + 3 * 64))
         self.dense = nn.Linear(2 * (561 + 3 * 64), PENULTIMATE)
-        self.dense_norm = _norm(PENULTIMATE)
+        self.dense_norm = batch_norm(PENULTIMATE)
         self.output = nn.Linear(PENULTIMATE, len(TAGS))
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,12 +118,12 @@ def patch_count(samples: int, hop_frames: int = PATCH_FRAMES) -> int:
 
 @torch.inference_mode()
 def tags_and_embeddings(
-    model: MusiCNN, audio: np.ndarray, *, hop_frames: int = PATCH_FRAMES, batch: int = 2
+    model: MusiCNN, audio: np.ndarray, *, hop_frames: int = PATCH_FRAMES, batch: int = 4
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tag probabilities `(patches, 50)` and embeddings `(patches, 200)` of mono audio `(samples,)` at 16 kHz.
 
     Patches start `hop_frames` frames of 16 ms apart; what does not fill a patch at the end is left out, as in the
-    authors' package. Memory is bounded by `batch` patches; few at a time are fastest on a CPU, as they fit its cache.
+    authors' package. Memory is bounded by `batch` patches; on a CPU more than a few at a time gain nothing.
 
     Raises:
         BadInputError: the audio is not mono or shorter than one patch.
@@ -189,16 +145,3 @@ def tags_and_embeddings(
             tags.append(probabilities.cpu())
             embeddings.append(penultimate.cpu())
     return torch.cat(tags).numpy(), torch.cat(embeddings).numpy()
-
-
-def _norm(channels: int) -> nn.modules.batchnorm._BatchNorm:
-    """Batch normalisation with TensorFlow's epsilon, over `(batch, channels, ...)`."""
-    return nn.BatchNorm2d(1, eps=1e-3) if channels == 1 else nn.BatchNorm1d(channels, eps=1e-3)
-
-
-def _highest(largest: Tensor, smallest: Tensor, norm: nn.Module) -> Tensor:
-    """The highest over positions of rectified, normalised responses, from their extremes `(batch, channels, frames)`.
-
-    Normalisation with a negative scale turns the order round, so it is applied to both ends of each channel's range.
-    """
-    return torch.maximum(norm(functional.relu(largest)), norm(functional.relu(smallest)))
