@@ -19,11 +19,13 @@ def embed_cached(
 ) -> np.ndarray:
     """`bassbench.embed.embed` of audio `(channels, samples)`: float32 `(windows, dim)`, computed once.
 
+    A damaged entry is computed again. Where the cache cannot be written the embedding is merely not kept.
+
     Raises:
         BadInputError: unknown embedder, or audio that it cannot take.
     """
     key = content_hash(json.dumps([audio.shape, str(audio.dtype)]), np.ascontiguousarray(audio).tobytes())
-    return embed_keyed(key, lambda: audio, embedder, sample_rate, device=device)
+    return _kept(key, embedder, sample_rate, lambda: embed(audio, sample_rate, embedder, device=device))
 
 
 def embed_keyed(
@@ -31,16 +33,21 @@ def embed_keyed(
 ) -> np.ndarray:
     """The same for audio that is only made if its embedding is not at hand; `key` is a hash of all it depends on.
 
-    A damaged entry is computed again. Where the cache cannot be written the embedding is merely not kept.
+    Audio that has to be made is embedded by `embed_cached`, so one that is asked for by two keys, or by its key and as
+    it is, is embedded once.
 
     Raises:
         BadInputError: unknown embedder, or audio that it cannot take.
     """
+    return _kept(key, embedder, sample_rate, lambda: embed_cached(audio(), embedder, sample_rate, device=device))
+
+
+def _kept(key: str, embedder: str, sample_rate: int, make: Callable[[], np.ndarray]) -> np.ndarray:
     how = json.dumps([protocol(embedder), sample_rate], sort_keys=True)
     path = cache_folder("embeddings") / f"{content_hash(how, key)}.npz"
     embedding = _read(path)
     if embedding is None:
-        embedding = embed(audio(), sample_rate, embedder, device=device)
+        embedding = make()
         with contextlib.suppress(OSError), atomic_path(path) as temporary:
             np.savez(temporary, embedding=embedding, digest=content_hash(embedding.tobytes()))
     return embedding
