@@ -22,12 +22,12 @@ from bassbench.datasets import ClipRequest
 from bassbench.files import atomic_path
 from bassbench.render import BASS_PROGRAMS
 from bassbench.rows import Row, RowStore
+from bassbench.timbre import timbre_protocol
 from contrastive.encoder import Matcher
 from experiments import playing, sizes
 from experiments.grounding_figure import Drawn, grounding_figure
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
 from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, SAME, Sounds, Styles
-from experiments.timbre import timbre_protocol
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 

@@ -15,9 +15,9 @@ from bassbench.embedding_cache import embed_cached, embed_keyed
 from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
 from bassbench.render import BASS_PROGRAMS, Clip, bass_part, render_parts
+from bassbench.timbre import EMBEDDER, TimbreClassifier, fit_timbre
 from experiments.playing import Judge, Player
 from experiments.recall import Heard
-from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 

@@ -27,6 +27,7 @@ from bassbench.fad import FewWindowsWarning, Resample, fad, frechet_distance
 from bassbench.files import content_hash
 from bassbench.gaussian import Gaussian
 from bassbench.rows import Measurement, Row, RowStore
+from bassbench.timbre import fit_timbre, timbre_protocol
 from reference_model import evaluate_bass as bass
 from reference_model import evaluate_codec as codec
 from reference_model import studies
@@ -47,6 +48,7 @@ from reference_model.targets import (
 )
 
 _REPLICATES = 100
+_TIMBRE_EXAMPLES = 192
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Evaluate:
     """The model: a name of shipped weights, or a folder."""
     device: str = "auto"
     """cpu, cuda, or auto for the GPU if there is one."""
-    clips: int = 120
+    clips: int = 48
     """Test songs; "human", "unseen-font", grounding and the probe's training songs are half as many each."""
     quick: bool = False
     """16 clips, to try it out."""
@@ -128,7 +130,8 @@ class Evaluation:
         for split, songs in (("test", test), ("human", human)):
             keys = self._bass_keys() + (((OWN, OWN_RATIO), (OWN, FAD)) if split == "test" else ())
             tasks.append(self._task(split, songs, keys, partial(self._bass, split=split)))
-        keys = (("style clip", bass.GROUNDED), (OWN, bass.GROUNDED), (OWN, bass.GROUNDED + " against style clip"))
+        keys = tuple((system, bass.GROUNDED) for system in (bass.STYLE, bass.CODED_STYLE, OWN))
+        keys += ((OWN, bass.GROUNDED + " against style clip"),)
         tasks.append(self._task("test", test[:half], keys, self._grounding))
         store = RowStore(self.config.output / f"{NAME}.jsonl")
         return studies.measure_missing(tasks, store, device=self.model.device.type, what=NAME)
@@ -142,7 +145,8 @@ class Evaluation:
     ) -> studies.Task:
         how: dict[str, Any] = {
             "songs": f"{len(requests)} clips of {split}, {content_hash(*(r.key for r in requests))[:8]}",
-            "measures": "bassbench.metrics and reference_model.evaluate_codec, version 1",
+            "measures": "bassbench.metrics and reference_model.evaluate_codec, version 2",
+            "timbre": timbre_protocol(_TIMBRE_EXAMPLES),
             "FAD": protocol(DEFAULT_EMBEDDER),
             "interval": "95 %, bootstrap over songs",
         }
@@ -242,8 +246,7 @@ class Evaluation:
         return results
 
     def _grounding(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
-        trained = requests_of("validation", max(self.clips // 4, 4))
-        classifier = bass.program_classifier(trained, lambda: None)
+        classifier = fit_timbre(_TIMBRE_EXAMPLES, seed=self.config.seed)
         return bass.grounding_results(
             self.model,
             requests,

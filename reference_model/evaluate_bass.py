@@ -5,19 +5,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from bassbench.baselines import OTHER, REAL
 from bassbench.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.embedding_cache import embed_cached
 from bassbench.gate import gate
 from bassbench.metric import Scored
 from bassbench.metrics import harmony, level, rhythm
 from bassbench.pitch import PitchTrack, bass_pitch
 from bassbench.render import BASS_PROGRAMS, Note
 from bassbench.song_bank import Chord
-from bassbench.spectrum import log_mel
-from reference_model.evaluate_codec import played_by
+from bassbench.timbre import EMBEDDER as TIMBRE_EMBEDDER
+from bassbench.timbre import TimbreClassifier
+from reference_model.evaluate_codec import played_by, through_codec
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.studies import Advance, clip_seed, in_batches
 
@@ -28,7 +29,7 @@ ROOT, CORRELATION, GRID, VOICED = "root on downbeats", "onset correlation", "ons
 LOUDNESS = "loudness against the real bass"
 _FROM_AUDIO = (ROOT, CORRELATION, GRID, VOICED, LOUDNESS)
 RATIO = " against real"
-GROUNDED = "program identified"
+GROUNDED, STYLE, CODED_STYLE = "program identified", "style clip", "style clip through the codec"
 _MEASURES = {one.name: one for module in (harmony, rhythm, level) for one in module.METRICS}
 _RESAMPLES = 1000
 Results = dict[tuple[str, str], Interval]
@@ -116,38 +117,22 @@ def bass_results(heard: Heard, partner: np.ndarray, seed: int) -> Results:
     return results
 
 
-def timbre_features(audio: np.ndarray) -> np.ndarray:
-    """Mean and deviation over the loud frames of the log-mel spectrum `(128,)`, levelled: a program's sound."""
-    spectrum = log_mel(audio.mean(axis=0), bands=64)
-    loud = spectrum[:, spectrum.max(axis=0) > spectrum.max() - 6.0]
-    mean, deviation = loud.mean(axis=1), loud.std(axis=1)
-    return np.concatenate([mean - mean.mean(), deviation])
-
-
-def program_classifier(requests: Sequence[ClipRequest], advance: Advance) -> LinearDiscriminantAnalysis:
-    """Linear discriminants of `timbre_features`, from the bass of each request played by every bass program."""
-    features, programs = [], []
-    for request in requests:
-        clip = cached_clip(request)
-        for program in BASS_PROGRAMS:
-            features.append(timbre_features(played_by(program, clip)))
-            programs.append(program)
-        advance()
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(np.array(features), programs)
-
-
 def grounding_results(
     model: BassAccompaniment,
     requests: Sequence[ClipRequest],
     partner: np.ndarray,
-    classifier: LinearDiscriminantAnalysis,
+    classifier: TimbreClassifier,
     sampling: Sampling,
     *,
     seed: int,
     batch_size: int,
     advance: Advance,
 ) -> Results:
-    """How often the style's program is identified, on the style and on the bass; a style is another song's bass."""
+    """How often the style's program is identified, on the style, on what the codec makes of it, and on the bass.
+
+    A style is another song's bass, played by a random program.
+    """
+    coder = through_codec(model)
     programs = np.random.default_rng([seed, 0x57]).choice(BASS_PROGRAMS, len(requests))
     right: defaultdict[str, list[float]] = defaultdict(list)
     for batch in in_batches(len(requests), batch_size):
@@ -158,19 +143,18 @@ def grounding_results(
             np.stack([clip.mix for clip in clips]), style=np.stack(styles), seeds=seeds, sampling=sampling
         )
         for index, style, bass in zip(batch, styles, basses, strict=True):
-            for name, audio in (("style clip", style), (OWN, bass)):
-                guess = classifier.predict(timbre_features(audio)[None])[0]
+            for name, audio in ((STYLE, style), (CODED_STYLE, coder(style)), (OWN, bass)):
+                guess = classifier.identify(embed_cached(audio, TIMBRE_EMBEDDER))
                 right[name].append(float(guess == programs[index]))
             advance()
-    style, own = np.array(right["style clip"]), np.array(right[OWN])
+    style, own = np.array(right[STYLE]), np.array(right[OWN])
 
     def ratio(drawn: np.ndarray) -> float:
         return _divided(own[drawn].sum(), style[drawn].sum())
 
     generator = np.random.default_rng(seed)
     return {
-        ("style clip", GROUNDED): _mean(style, seed),
-        (OWN, GROUNDED): _mean(own, seed),
+        **{(name, GROUNDED): _mean(np.array(found), seed) for name, found in right.items()},
         (OWN, GROUNDED + " against style clip"): statistic_interval(
             ratio, len(own), generator=generator, resamples=_RESAMPLES
         ),

@@ -175,7 +175,7 @@ def protocol_card(rows: Iterable[Row]) -> str:
     commits, devices = sorted({row.commit for row in rows}), sorted({row.device for row in rows})
     versions = sorted({", ".join(f"{name} {version}" for name, version in row.versions.items()) for row in rows})
     # The rows of one task were measured together and each holds the time of all.
-    seconds = sum(seconds for _, seconds in {(row.system, row.seconds) for row in rows})
+    seconds = sum({row.seconds for row in rows})
     lines.append(f"Weights {', '.join(weights) or 'none'}; commit {', '.join(commits)}; {'; '.join(versions)}.")
     lines.append(f"Measured in {seconds:.0f} s on {', '.join(devices)}.")
     return "\n".join(lines) + "\n"

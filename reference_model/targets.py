@@ -72,7 +72,7 @@ TARGETS = (
     _bass(bass.LISTENS, ">= 0.8", lambda value: value >= 0.8),
     Target(bass.SOUNDING, OWN, "-", None, beside=(REAL, OTHER, bass.SWAPPED)),
     Target(bass.GROUNDED + " against style clip", OWN, ">= 0.8", lambda value: value >= 0.8, ("test",)),
-    Target(bass.GROUNDED, OWN, "-", None, ("test",), ("style clip",)),
+    Target(bass.GROUNDED, OWN, "-", None, ("test",), (bass.STYLE, bass.CODED_STYLE)),
     Target(OWN_RATIO, OWN, "<= 1.5", lambda value: value <= 1.5, ("test",)),
 )
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from tiny_studies import MATCHER, SAMPLES, made_row, save_tiny_weights, use_made_songs
 
+from bassbench import timbre
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.render import BASS_PROGRAMS
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
-from experiments import playing, timbre
+from experiments import playing
 from experiments.grounding import (
     COSINE_RATIO,
     EUCLIDEAN_RATIO,
