@@ -11,6 +11,7 @@ import torch
 from bassbench.files import content_hash
 from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
+from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encoder_hash, song_latents
 from reference_model.pipeline import BassAccompaniment
 from reference_model.positional_bias import PositionalBias, Positions
@@ -43,7 +44,7 @@ class ShortTraining:
             BadInputError: the folder cannot be written, or the loss is not finite any more.
         """
         encoders = {"mix": encoder_hash(mix), "bass": encoder_hash(bass)}
-        settings = train_diffusion.TrainingConfig(
+        settings = TrainingConfig(
             run=self.runs / f"{positions}-{self.hash(positions, mix, bass)}",
             preset=self.preset,  # type: ignore[arg-type]
             positions=positions,

@@ -31,9 +31,10 @@ from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_objective import PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS
 from reference_model.config import AUTOENCODERS, AutoencoderConfig, Stage
+from reference_model.diffusion_settings import DEFAULTS, TrainingConfig
 from reference_model.latents import song_latents
 from reference_model.studies import output_folder
-from reference_model.unet import UNETS
+from reference_model.unet import UNETS, UNet
 
 NAME = "recipes"
 _SMALL, _PAPER = AUTOENCODERS["small"]["bass"], AUTOENCODERS["paper"]["bass"]
@@ -124,8 +125,8 @@ class Recipes:
 
     def _train_unet(self, name: str, folder: Path) -> None:
         preset = name.removeprefix("U-Net ")
-        UNETS[name], train_diffusion._DEFAULTS[name] = UNET_SIZES[preset], train_diffusion._DEFAULTS["small"]
-        config = train_diffusion.TrainingConfig(
+        UNETS[name], DEFAULTS[name] = UNET_SIZES[preset], DEFAULTS["small"]
+        config = TrainingConfig(
             run=folder,
             preset=name,  # type: ignore[arg-type]
             steps=self.unet_steps,
@@ -160,7 +161,7 @@ def unet_table(logs: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
         last = [row for row in rows if "validation_loss" in row][-1]
         rates = [row["clips_per_second"] for row in rows if "clips_per_second" in row]
         with torch.device("meta"):
-            count = sum(p.numel() for p in train_diffusion.UNet(UNET_SIZES[name]).parameters()) / 1e6
+            count = sum(p.numel() for p in UNet(UNET_SIZES[name]).parameters()) / 1e6
         line = {"U-Net": name, "parameters, M": round(count, 1), "step": last["step"]}
         lines.append(line | {"validation v-loss": round(last["validation_loss"], 4), "clips/s": _median(rates)})
     return pd.DataFrame(lines)

@@ -16,10 +16,9 @@ from torch import Tensor
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.datasets import cached_clip, clip_requests
 from reference_model.autoencoder import Autoencoder
+from reference_model.diffusion_settings import SHIPPED
 from reference_model.latents import encode_pair, encoder_hash
 from reference_model.unet import UNet
-
-SHIPPED = Path(__file__).parent / "weights" / "small"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -42,84 +40,13 @@ from bassbench.trainer import (
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
 from reference_model.diffusion_batch import Batch, PairSource, draw_levels_and_noise
+from reference_model.diffusion_settings import FREE_TO_CHANGE, SINCE, TrainingConfig, resolved, unet_config
 from reference_model.latents import LatentPairs, encoder_hash, song_latents
-from reference_model.positional_bias import Positions
 from reference_model.shard_latents import shard_latents
 from reference_model.training_samples import ValidationSamples
-from reference_model.unet import UNETS, UNet, UNetConfig
+from reference_model.unet import UNETS, UNet
 
-SHIPPED = Path(__file__).parent / "weights" / "small"
 _VALIDATION_SEED = 2402
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """One training run. What is not given is the preset's."""
-
-    run: Path
-    """Folder for log, checkpoint and weights (unet.safetensors)."""
-    preset: Literal["tiny", "small", "paper"] = "small"
-    positions: Positions = "dynamic"
-    """How attention knows where a frame is: the paper's dynamic bias, or what the study of lengths compares it with."""
-    widths: tuple[int, ...] | None = None
-    """Channels at each resolution of the U-Net."""
-    steps: int | None = None
-    batch_size: int | None = None
-    """Of all processes together."""
-    accumulate: int = 1
-    """Micro-batches that are added up to a step, to fit memory."""
-    learning_rate: float | None = None
-    mix_autoencoder: Path = SHIPPED / "mix_autoencoder.safetensors"
-    bass_autoencoder: Path = SHIPPED / "bass_autoencoder.safetensors"
-    initial: Path | None = None
-    """Weights to start from instead of random ones (see `reference_model.rebase`)."""
-    data: str = "train"
-    """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
-    validation_data: str = "validation"
-    """The same, to validate on."""
-    songs: int | None = None
-    """Songs or tracks of the data (default: all)."""
-    variants: int = 1
-    """Renderings of each song."""
-    validation_songs: int = 64
-    frames: int = 256
-    warmup: int = 100
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    """Largest gradient norm."""
-    ema: float = 0.998
-    unconditional: float = 0.15
-    """Share of examples whose mix is zeroed."""
-    seed: int = 0
-    precision: Literal["auto", "bf16", "no"] = "auto"
-    """auto: bfloat16 where it is fast, float32 elsewhere."""
-    device: Literal["auto", "cpu"] = "auto"
-    threads: int | None = None
-    processes: int = 1
-    """Rendering processes, for songs that are not in the cache yet."""
-    log_every: int = 10
-    validate_every: int = 250
-    checkpoint_every: int = 250
-    sample_every: int | None = None
-    """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none. Default: ten
-    validations apart."""
-    tensorboard: bool = False
-    dry_run: bool = False
-    """Print what would be trained, and stop."""
-
-
-# Not in the paper: the learning rate. The paper: 500 k steps, batch 128, AdamW(0.9, 0.999).
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "tiny": {"steps": 20, "batch_size": 4, "learning_rate": 1e-3},
-    "small": {"steps": 10_000, "batch_size": 16, "learning_rate": 8e-4},
-    "paper": {"steps": 500_000, "batch_size": 128, "learning_rate": 1e-4},
-}
-_SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None}
-"""What a run had that was begun before there was the choice."""
-_FREE_TO_CHANGE = (
-    *("run", "device", "threads", "processes", "precision", "accumulate", "initial", "tensorboard", "dry_run"),
-    *("log_every", "validate_every", "checkpoint_every", "sample_every"),
-)
 
 
 @dataclass
@@ -136,15 +63,15 @@ class State:
         tensors = {f"unet.{name}": tensor for name, tensor in self.unet.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer")
-        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=_FREE_TO_CHANGE)})
+        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=FREE_TO_CHANGE)})
         self.average.save_pretrained(run.path / "unet.safetensors", encoders=encoders)
 
     def resume(self, run: RunFolder, config: TrainingConfig) -> None:
         """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
         if run.checkpoint.exists():
             tensors, metadata = load_tensors(run.checkpoint)
-            before = _SINCE | metadata.get("config", {})
-            refuse_other_settings(run.path, before, settings_of(config, free=_FREE_TO_CHANGE))
+            before = SINCE | metadata.get("config", {})
+            refuse_other_settings(run.path, before, settings_of(config, free=FREE_TO_CHANGE))
             for prefix, model in (("unet.", self.unet), ("average.", self.average)):
                 model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             restore_optimizer(self.optimizer, tensors, "optimizer")
@@ -276,38 +203,6 @@ def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16)
         for name, seen in zip(totals, (mix, torch.zeros_like(mix)), strict=True):
             totals[name] += float(v_loss(unet, bass, seen, noise=noise, level=level).mean()) / batches
     return totals
-
-
-def unet_config(config: TrainingConfig) -> UNetConfig:
-    """The U-Net to train: the preset's, but for what was asked for; BadInputError if there is no such U-Net."""
-    preset = UNETS[config.preset]
-    try:
-        return dataclasses.replace(preset, positions=config.positions, widths=config.widths or preset.widths)
-    except ValueError as error:
-        raise BadInputError(str(error)) from None
-
-
-def resolved(config: TrainingConfig) -> TrainingConfig:
-    """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
-    missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
-    if config.sample_every is None:
-        missing["sample_every"] = 10 * config.validate_every
-    config = dataclasses.replace(config, **missing)
-    for name in (
-        "steps",
-        "batch_size",
-        "accumulate",
-        "frames",
-        "variants",
-        "log_every",
-        "validate_every",
-        "checkpoint_every",
-    ):
-        if getattr(config, name) < 1:
-            raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
-    if config.checkpoint_every % config.log_every:
-        raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
-    return config
 
 
 def _latents(

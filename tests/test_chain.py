@@ -17,11 +17,11 @@ from bassbench.rows import Measurement, RowStore, measured
 from bassbench.song_bank import Song
 from bassbench.table import table, terminal
 from reference_model import load
+from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encode_pair, latent_pairs
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.train_autoencoder import TrainAutoencoder
 from reference_model.train_autoencoder import train as train_autoencoder
-from reference_model.train_diffusion import TrainingConfig
 from reference_model.train_diffusion import train as train_diffusion
 
 SAMPLES = 64 * 4096

@@ -1,0 +1,114 @@
+"""One training run of the latent diffusion model: what can be set, the presets' values, and what cannot be run."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bassbench.bad_input import BadInputError
+from reference_model.positional_bias import Positions
+from reference_model.unet import UNETS, UNetConfig
+
+SHIPPED = Path(__file__).parent / "weights" / "small"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run. What is not given is the preset's."""
+
+    run: Path
+    """Folder for log, checkpoint and weights (unet.safetensors)."""
+    preset: Literal["tiny", "small", "paper"] = "small"
+    positions: Positions = "dynamic"
+    """How attention knows where a frame is: the paper's dynamic bias, or what the study of lengths compares it with."""
+    widths: tuple[int, ...] | None = None
+    """Channels at each resolution of the U-Net."""
+    steps: int | None = None
+    batch_size: int | None = None
+    """Of all processes together."""
+    accumulate: int = 1
+    """Micro-batches that are added up to a step, to fit memory."""
+    learning_rate: float | None = None
+    mix_autoencoder: Path = SHIPPED / "mix_autoencoder.safetensors"
+    bass_autoencoder: Path = SHIPPED / "bass_autoencoder.safetensors"
+    initial: Path | None = None
+    """Weights to start from instead of random ones (see `reference_model.rebase`)."""
+    data: str = "train"
+    """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
+    validation_data: str = "validation"
+    """The same, to validate on."""
+    songs: int | None = None
+    """Songs or tracks of the data (default: all)."""
+    variants: int = 1
+    """Renderings of each song."""
+    validation_songs: int = 64
+    frames: int = 256
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    """Largest gradient norm."""
+    ema: float = 0.998
+    unconditional: float = 0.15
+    """Share of examples whose mix is zeroed."""
+    seed: int = 0
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    """auto: bfloat16 where it is fast, float32 elsewhere."""
+    device: Literal["auto", "cpu"] = "auto"
+    threads: int | None = None
+    processes: int = 1
+    """Rendering processes, for songs that are not in the cache yet."""
+    log_every: int = 10
+    validate_every: int = 250
+    checkpoint_every: int = 250
+    sample_every: int | None = None
+    """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none. Default: ten
+    validations apart."""
+    tensorboard: bool = False
+    dry_run: bool = False
+    """Print what would be trained, and stop."""
+
+
+# Not in the paper: the learning rate. The paper: 500 k steps, batch 128, AdamW(0.9, 0.999).
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "tiny": {"steps": 20, "batch_size": 4, "learning_rate": 1e-3},
+    "small": {"steps": 10_000, "batch_size": 16, "learning_rate": 8e-4},
+    "paper": {"steps": 500_000, "batch_size": 128, "learning_rate": 1e-4},
+}
+SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None}
+"""What a run had that was begun before there was the choice."""
+FREE_TO_CHANGE = (
+    *("run", "device", "threads", "processes", "precision", "accumulate", "initial", "tensorboard", "dry_run"),
+    *("log_every", "validate_every", "checkpoint_every", "sample_every"),
+)
+
+
+def unet_config(config: TrainingConfig) -> UNetConfig:
+    """The U-Net to train: the preset's, but for what was asked for; BadInputError if there is no such U-Net."""
+    preset = UNETS[config.preset]
+    try:
+        return dataclasses.replace(preset, positions=config.positions, widths=config.widths or preset.widths)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+
+
+def resolved(config: TrainingConfig) -> TrainingConfig:
+    """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
+    missing = {name: value for name, value in DEFAULTS[config.preset].items() if getattr(config, name) is None}
+    if config.sample_every is None:
+        missing["sample_every"] = 10 * config.validate_every
+    config = dataclasses.replace(config, **missing)
+    for name in (
+        "steps",
+        "batch_size",
+        "accumulate",
+        "frames",
+        "variants",
+        "log_every",
+        "validate_every",
+        "checkpoint_every",
+    ):
+        if getattr(config, name) < 1:
+            raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
+    if config.checkpoint_every % config.log_every:
+        raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
+    return config
