@@ -26,12 +26,11 @@ from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, protocol
 from bassbench.embedding_cache import embed_cached
 from bassbench.fad import fad
-from bassbench.files import content_hash
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
 from bassbench.pretrained import find_device
 from bassbench.render import Clip, bass_part, render_parts
-from bassbench.rows import Row, RowStore
+from bassbench.rows import Row
 from experiments import sizes
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
 from experiments.reconstructions import (
@@ -42,6 +41,7 @@ from experiments.reconstructions import (
     encoders,
     reconstructions,
 )
+from experiments.settings import Settings
 from reference_model import studies
 from reference_model.evaluate_codec import CLIP_MEASURES, LSD, NOTES, codec_measures
 from reference_model.linear_probe import ProbeSong, probe, probe_song
@@ -63,8 +63,8 @@ bootstrap over songs.
 """
 
 
-@dataclass(frozen=True)
-class Autoencoders:
+@dataclass(frozen=True, kw_only=True)
+class Autoencoders(Settings):
     """Reconstruction of mix and bass beside PCA and true magnitudes, and spectral distance against detuning.
 
     Writes autoencoders.jsonl, .csv, .md and .png. A second run computes nothing twice.
@@ -78,23 +78,14 @@ class Autoencoders:
     """Of Griffin-Lim."""
     probe_songs: int = 32
     """Validation songs that the classifiers of harmony are fitted on."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
     embedder: str = DEFAULT_EMBEDDER
     """What FAD listens with."""
-    seed: int = 0
-    """Seed of the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
-        if self.clips < 2 or self.probe_songs < 2 or self.iterations < 1 or self.seed < 0:
-            raise BadInputError(
-                "--clips and --probe-songs must be at least 2, --iterations at least 1 and --seed at least 0"
-            )
+        super().validate()
+        if self.clips < 2 or self.probe_songs < 2 or self.iterations < 1:
+            raise BadInputError("--clips and --probe-songs must be at least 2, --iterations at least 1")
         if not self.cents or len(set(self.cents)) < len(self.cents) or not all(0 <= c <= 200 for c in self.cents):
             raise BadInputError(f"--cents takes different numbers from 0 to 200, got {' '.join(map(str, self.cents))}")
         protocol(self.embedder)
@@ -103,8 +94,7 @@ class Autoencoders:
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        studies.output_folder(self.output)
-        write_report(study(self, studies.load_model(self.weights, self.device), requests), self.output)
+        write_report(study(self, self.model(), requests), self.output)
 
 
 QUICK = Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6)
@@ -114,21 +104,20 @@ FULL = Autoencoders(clips=12)
 def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipRequest]) -> list[Row]:
     """All rows, the missing ones measured: each way to give mix and bass back, then each detuning."""
     how = {
-        "songs": f"{len(requests)} test clips, {content_hash(*(request.key for request in requests))[:8]}",
+        "songs": f"{len(requests)} test clips, {studies.clips_hash(requests)}",
         "measures": "reference_model.evaluate_codec; chord-tone share: YIN",
         "FAD": protocol(config.embedder),
         "interval": "95 %, bootstrap over songs",
     }
     probed = how | {"probe": f"fitted on {config.probe_songs} validation clips"}
+    measurements = studies.Measurements(NAME, len(requests), config.seed, how, dict.fromkeys(PROBED, probed))
     tasks = []
-
-    wanted = studies.Measurements(NAME, len(requests), config.seed, how, dict.fromkeys(PROBED, probed)).of
 
     def task(system: str, setting: dict[str, Any], change: Callable[[Clip], np.ndarray]) -> studies.Task:
         def of_all(advance: studies.Advance) -> list[Interval]:
             return measure(config, requests, setting["audio"], change, advance)
 
-        return studies.Task(wanted(system, setting, METRICS), of_all)
+        return measurements.task(system, setting, METRICS, of_all)
 
     for which, coder in (("mix", model.mix_autoencoder), ("bass", model.bass_autoencoder)):
         tasks.append(task(ORIGINAL, {"audio": which}, lambda clip: clip.bass))
@@ -141,12 +130,11 @@ def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipReq
             extra = {"iterations": config.iterations} if name == GRIFFIN_LIM else {}
             tasks.append(task(name, {"audio": which, **about, **extra}, partial(_given_back, way)))
         for name, encode in encoders(coder).items() if which == "mix" else ():
-            measurements = wanted(name, {"audio": which, **weights}, PROBED)
-            tasks.append(studies.Task(measurements, partial(read_harmony, config, requests, encode)))
+            read = partial(read_harmony, config, requests, encode)
+            tasks.append(measurements.task(name, {"audio": which, **weights}, PROBED, read))
     for cents in config.cents:
         tasks.append(task(DETUNED, {"audio": "bass", "cents": cents}, partial(detuned, cents=cents)))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+    return measurements.rows(tasks, config.output, device=model.device)
 
 
 def read_harmony(

@@ -9,21 +9,20 @@ w = 1 (the plain conditional model) there is nothing to rescale. Run it again to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.baselines import CODEC, REAL, anchors
+from bassbench.baselines import REAL
 from bassbench.bootstrap import Interval
-from bassbench.datasets import ClipRequest
-from bassbench.rows import Row, RowStore
-from contrastive.encoder import Matcher
+from bassbench.rows import Row
 from experiments import playing, sizes
 from experiments.cfg_figure import safety_figure
-from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Judge, Player
+from experiments.player import Player
+from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Judge
 from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.pipeline import Sampling
+from reference_model.studies import spoken
 
 NAME = "cfg_sweep"
 SYSTEM = "reference model"
@@ -56,6 +55,7 @@ class CFGSweep(playing.Playing):
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        super().validate()
         for name, values in (("--cfg", self.cfg), ("--phi", self.phi)):
             if not values or len(set(values)) != len(values) or not all(0 <= value < np.inf for value in values):
                 raise BadInputError(f"{name} takes different numbers from 0, got {' '.join(map(str, values))}")
@@ -74,52 +74,27 @@ QUICK = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.5, 5.0, 10.0), steps=12, reference_cl
 FULL = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 10.0), phi=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
-def study(
-    config: CFGSweep,
-    model: BassAccompaniment,
-    matcher: Matcher,
-    reference: Sequence[ClipRequest],
-    requests: Sequence[ClipRequest],
-) -> list[Row]:
+def study(config: CFGSweep, judge: Judge, player: Player) -> list[Row]:
     """All rows of the study, the missing ones measured: anchors first, then each weight with its rescales."""
-    device = str(model.device)
-    judge = Judge(tuple(reference), tuple(requests), config.embedder, matcher, device, config.seed)
-    player = Player(model, tuple(requests), config.seed, config.batch_size)
-    weights: dict[str, Any] = {"weights": player.weights}
-    how = judge.protocol
+    measurements = studies.Measurements(NAME, len(player.requests), config.seed, judge.protocol)
 
-    wanted = studies.Measurements(NAME, len(requests), config.seed, how).of
-
-    def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
-        scores = judge.scores(
-            judge.hear_anchor(name, anchors(studies.codec(model))[name], advance, codec=studies.codec_setting(model))
-        )
-        return [scores[metric] for metric in _METRICS]
-
-    def of_model(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
+    def measure(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
         heard = playing.play_and_hear(player, judge, sampling, advance)
         scores = judge.scores(heard)
         found = [scores[metric] for metric in _METRICS]
         if sampling.phi:
             plain = Sampling(steps=sampling.steps, cfg=sampling.cfg, phi=0.0)
-            without = [
-                judge.embedding(player.key(index, plain), partial(player.bass, index, plain))
-                for index in range(len(requests))
-            ]
+            without = playing.embeddings(player, judge, plain)
             found.append(judge.fad_difference([one.embedding for one in heard], without))
         return found
 
-    tasks = []
-    for name in anchors(studies.codec(model)):
-        setting: dict[str, Any] = studies.codec_setting(model) if name == CODEC else {}
-        tasks.append(studies.Task(wanted(name, setting, _METRICS), partial(of_anchor, name=name)))
+    tasks = playing.anchor_tasks(player, judge, measurements, _METRICS)
     for cfg, phi in cells(config.cfg, config.phi):
         metrics = (*_METRICS, DIFFERENCE) if phi else _METRICS
-        setting = {"cfg": cfg, "phi": phi, "steps": config.steps, **weights}
+        setting = {"cfg": cfg, "phi": phi, "steps": config.steps, "weights": player.weights}
         sampling = Sampling(steps=config.steps, cfg=cfg, phi=phi)
-        tasks.append(studies.Task(wanted(SYSTEM, setting, metrics), partial(of_model, sampling=sampling)))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+        tasks.append(measurements.task(SYSTEM, setting, metrics, partial(measure, sampling=sampling)))
+    return measurements.rows(tasks, config.output, device=player.model.device)
 
 
 def cells(cfg: Sequence[float], phi: Sequence[float]) -> list[tuple[float, float]]:
@@ -130,12 +105,10 @@ def cells(cfg: Sequence[float], phi: Sequence[float]) -> list[tuple[float, float
 def write_report(rows: list[Row], config: CFGSweep) -> None:
     """Print the table and what was found; write the .csv, .md and .png."""
     safety_figure(config.output / f"{NAME}.png", rows, system=SYSTEM)
-    found = findings(rows)
     title = "Guidance weight and rescale"
     studies.report(
-        rows, config.output, NAME, title=title, settings=("cfg", "phi"), notes=f"{_NOTES.strip()}\n\n{found}"
+        rows, config.output, NAME, title=title, settings=("cfg", "phi"), notes=_NOTES, findings=findings(rows)
     )
-    print(found)
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -146,8 +119,8 @@ def findings(rows: Sequence[Row]) -> str:
     collapsed = [row for row in ours if row.metric == COLLAPSED and row.value > 0]
     said = [
         f"The paper finds rescaled guidance better than plain above a weight of {_PAPER_WEIGHT:g}.",
-        f"Here FAD is lowest, {_text(best)}, at weight {best.setting['cfg']:g} with phi {best.setting['phi']:g} (real "
-        f"bass of other songs: {_text(real)}).",
+        f"Here FAD is lowest, {spoken(best, 1)}, at weight {best.setting['cfg']:g} with phi {best.setting['phi']:g} "
+        f"(real bass of other songs: {spoken(real, 1)}).",
     ]
     for phi in sorted({row.setting["phi"] for row in ours} - {0}):
         said.append(rescale_text(phi, [row for row in ours if row.metric == DIFFERENCE and row.setting["phi"] == phi]))
@@ -189,12 +162,8 @@ def rescale_text(phi: float, rows: Sequence[Row]) -> str:
     strongest = min(rows, key=lambda row: row.value)
     return (
         f"Rescaling with phi {phi:g} helps {where} (most at weight {strongest.setting['cfg']:g}: FAD changes by "
-        f"{_text(strongest)})" + (f" and harms at {_list(harms)}." if harms else ".")
+        f"{spoken(strongest, 1)})" + (f" and harms at {_list(harms)}." if harms else ".")
     )
-
-
-def _text(row: Row) -> str:
-    return f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]"
 
 
 def _list(values: Sequence[float]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bassbench.rows import Row
 from reference_model.pipeline import Sampling
+from reference_model.studies import spoken
 
 REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not reproduced"
 UNTESTED, NOT_MEASURED = "not measured by the paper", "no rows yet"
@@ -32,14 +33,14 @@ def fewest_steps(rows: Sequence[Row]) -> Verdict:
     if 64 not in found or len(found) < 2:
         return Verdict(NOT_MEASURED)
     best, at_64 = min(found.values(), key=lambda row: row.value), found[64]
-    numbers = f"lowest FAD {_text(best)} at {best.setting['steps']} steps; {_text(at_64)} at 64"
+    numbers = f"lowest FAD {spoken(best)} at {best.setting['steps']} steps; {spoken(at_64)} at 64"
     if best is at_64:
         return Verdict(REPRODUCED, numbers)
     differences = {row.setting["steps"]: row for row in ours if row.metric == "FAD against 64 steps"}
     if not differences:
         return Verdict(PARTLY if at_64.low <= best.value else NOT, numbers)
     lower = sorted(steps for steps, row in differences.items() if row.high < 0)
-    numbers += f", a difference of {_text(differences[best.setting['steps']])} song by song"
+    numbers += f", a difference of {spoken(differences[best.setting['steps']])} song by song"
     return Verdict(NOT if lower else PARTLY, numbers)
 
 
@@ -61,7 +62,7 @@ def rescale_helps(rows: Sequence[Row]) -> Verdict:
     strongest = min((row for row in above if row.setting["phi"] == phi), key=lambda row: row.value)
     numbers = (
         f"phi {phi:g}: FAD certainly lower at {len(helped(phi))} of {len(tried)} weights above 2.5, changed by "
-        f"{_text(strongest)} at {strongest.setting['cfg']:g}"
+        f"{spoken(strongest)} at {strongest.setting['cfg']:g}"
     )
     return Verdict(REPRODUCED if len(helped(phi)) == len(tried) else PARTLY if helped(phi) else NOT, numbers)
 
@@ -77,7 +78,7 @@ def closer_to_the_style(rows: Sequence[Row]) -> Verdict:
     best = {row.metric: row for row in like_the_paper if row.metric in paper}
     if len(best) < len(paper):
         return Verdict(NOT_MEASURED)
-    numbers = "; ".join(f"{name} {_text(row)}, the paper's {paper[name]:.2f}" for name, row in best.items())
+    numbers = "; ".join(f"{name} {spoken(row)}, the paper's {paper[name]:.2f}" for name, row in best.items())
     if all(row.value <= paper[name] for name, row in best.items()):
         return Verdict(REPRODUCED, numbers)
     return Verdict(PARTLY if all(row.high < 1 for row in best.values()) else NOT, numbers)
@@ -93,7 +94,7 @@ def diagonal(rows: Sequence[Row]) -> Verdict:
     if not found:
         return Verdict(NOT_MEASURED)
     row = min(found, key=lambda row: abs(row.setting["cfg"] - Sampling.cfg))
-    numbers = f"diagonal share {_text(row)}, chance {1 / row.clips:.2f}"
+    numbers = f"diagonal share {spoken(row)}, chance {1 / row.clips:.2f}"
     if not row.low > 1 / row.clips:
         return Verdict(NOT, numbers)
     return Verdict(REPRODUCED if row.value > 0.5 else PARTLY, numbers)
@@ -112,10 +113,10 @@ def any_length(rows: Sequence[Row]) -> Verdict:
     shipped = next((row for system, row in found.items() if system == "shipped, dynamic bias"), None)
     if shipped is None:
         return Verdict(NOT_MEASURED)
-    numbers = f"chord-tone share changes by {_text(shipped)} up to {longest} frames"
+    numbers = f"chord-tone share changes by {spoken(shipped)} up to {longest} frames"
     biased, absolute = (found.get(f"short training, {name}") for name in ("dynamic bias", "absolute positions"))
     if biased is not None and absolute is not None:
-        numbers += f"; trained alike, by {_text(biased)} with the bias and {_text(absolute)} with absolute positions"
+        numbers += f"; trained alike, by {spoken(biased)} with the bias and {spoken(absolute)} with absolute positions"
     if shipped.low > -0.1:
         return Verdict(REPRODUCED, numbers)
     better = biased is not None and absolute is not None and biased.low > absolute.high
@@ -125,7 +126,3 @@ def any_length(rows: Sequence[Row]) -> Verdict:
 def not_in_the_paper(rows: Sequence[Row]) -> Verdict:
     """A question that the paper does not ask."""
     return Verdict(UNTESTED if rows else NOT_MEASURED)
-
-
-def _text(row: Row) -> str:
-    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"

@@ -9,26 +9,26 @@ The samples of all numbers of steps start from the same noise. Run it again to g
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.baselines import CODEC, anchors
+from bassbench.baselines import Anchor
 from bassbench.bootstrap import Interval
-from bassbench.datasets import ClipRequest
 from bassbench.embed import EMBEDDERS, protocol
-from bassbench.rows import Row, RowStore
-from contrastive.encoder import Matcher
+from bassbench.rows import Row
 from experiments import playing, sizes
 from experiments.ddim_figure import steps_figure
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
+from experiments.player import Player
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
 from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.pipeline import Sampling
+from reference_model.studies import spoken
 
 NAME = "ddim_steps"
 UNCONDITIONAL, CONDITIONAL = "reference model, unconditional", "reference model, conditional"
@@ -66,6 +66,7 @@ class DDIMSteps(playing.Playing):
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        super().validate()
         if not self.steps or min(self.steps) < 1 or len(set(self.steps)) != len(self.steps):
             raise BadInputError(f"--steps takes different whole numbers from 1, got {' '.join(map(str, self.steps))}")
         if self.second_embedder not in EMBEDDERS:
@@ -79,63 +80,41 @@ class DDIMSteps(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        rows = study(self, *self.subjects())
-        write_report(rows, self.output)
+        write_report(study(self, *self.subjects()), self.output)
 
 
 QUICK = DDIMSteps(clips=8, reference_clips=24, steps=(1, 4, 16, 64))
 FULL = DDIMSteps(clips=16, steps=(1, 2, 4, 8, 16, 32, 64, 128, 256), conditional=True)
 
 
-def study(
-    config: DDIMSteps,
-    model: BassAccompaniment,
-    matcher: Matcher,
-    reference: Sequence[ClipRequest],
-    requests: Sequence[ClipRequest],
-) -> list[Row]:
+def study(config: DDIMSteps, judge: Judge, player: Player) -> list[Row]:
     """All rows of the study, the missing ones measured: anchors first, then each number of steps."""
-    device = str(model.device)
-    judge = Judge(
-        tuple(reference), tuple(requests), config.embedder, matcher, device, config.seed, (config.second_embedder,)
-    )
-    second = Judge(tuple(reference), tuple(requests), config.second_embedder, matcher, device, config.seed)
-    player = Player(model, tuple(requests), config.seed, config.batch_size)
+    judge = replace(judge, second_embedders=(config.second_embedder,))
+    second = replace(judge, embedder=config.second_embedder, second_embedders=())
+    model = player.model
     how = judge.protocol | {"second FAD": protocol(config.second_embedder)}
     # Seconds are comparable on one device and at one batch size only.
     clock = how | {"batch": config.batch_size, "device": model.device.type, "threads": torch.get_num_threads()}
+    measurements = studies.Measurements(NAME, len(player.requests), config.seed, how, {SECONDS: clock})
     also = f"{FAD}, {config.second_embedder}"
 
-    wanted = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock}).of
+    def second_fad(name: str, anchor: Anchor) -> Interval:
+        return second.fad(second.embed_anchor(name, anchor, codec=studies.codec_setting(model)))
 
-    def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
-        ladder = anchors(studies.codec(model))
-        scores = judge.scores(judge.hear_anchor(name, ladder[name], advance, codec=studies.codec_setting(model)))
-        embeddings = second.embed_anchor(name, ladder[name], codec=studies.codec_setting(model))
-        return [*(scores[metric] for metric in _METRICS), second.fad(embeddings)]
-
-    def of_model(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
+    def measure(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
         heard = playing.play_and_hear(player, judge, sampling, advance)
         scores = judge.scores(heard)
-        found = [*(scores[metric] for metric in _METRICS), second.fad(embeddings_of(second, sampling))]
+        found = [scores[metric] for metric in _METRICS]
+        found.append(second.fad(playing.embeddings(player, second, sampling)))
         if has_difference(sampling.steps):
-            paper = embeddings_of(judge, Sampling(PAPER_STEPS, sampling.cfg, sampling.phi))
+            paper = playing.embeddings(player, judge, Sampling(PAPER_STEPS, sampling.cfg, sampling.phi))
             found.append(judge.fad_difference([one.embedding for one in heard], paper))
         return [*found, Interval(player.seconds_a_clip(sampling), float("nan"), float("nan"))]
-
-    def embeddings_of(by: Judge, sampling: Sampling) -> list:
-        return [
-            by.embedding(player.key(index, sampling), partial(player.bass, index, sampling))
-            for index in range(len(requests))
-        ]
 
     def has_difference(steps: int) -> bool:
         return PAPER_STEPS in config.steps and steps != PAPER_STEPS
 
-    tasks = []
-    for name in anchors(studies.codec(model)):
-        setting: dict[str, Any] = studies.codec_setting(model) if name == CODEC else {}
-        tasks.append(studies.Task(wanted(name, setting, (*_METRICS, also)), partial(of_anchor, name=name)))
+    tasks = playing.anchor_tasks(player, judge, measurements, _METRICS, {also: second_fad})
     for system, cfg, phi in ((UNCONDITIONAL, 0.0, 0.0), (CONDITIONAL, config.cfg, config.phi)):
         if cfg and not config.conditional:
             continue
@@ -144,9 +123,8 @@ def study(
             setting = {"steps": steps, "cfg": cfg, "phi": phi, "weights": player.weights}
             metrics = [*_METRICS, also, *([DIFFERENCE] if has_difference(steps) else []), SECONDS]
             sampling = Sampling(steps=steps, cfg=cfg, phi=phi)
-            tasks.append(studies.Task(wanted(system, setting, metrics), partial(of_model, sampling=sampling)))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+            tasks.append(measurements.task(system, setting, metrics, partial(measure, sampling=sampling)))
+    return measurements.rows(tasks, config.output, device=model.device)
 
 
 def write_report(rows: list[Row], folder: Path) -> None:
@@ -159,10 +137,8 @@ def write_report(rows: list[Row], folder: Path) -> None:
     steps_figure(
         folder / f"{NAME}.png", rows, systems=(UNCONDITIONAL, CONDITIONAL), clock=SECONDS, paper_steps=PAPER_STEPS
     )
-    found = findings(rows)
     title = "FAD against DDIM steps"
-    studies.report(rows, folder, NAME, title=title, settings=["steps"], notes=f"{_NOTES.strip()}\n\n{found}")
-    print(found)
+    studies.report(rows, folder, NAME, title=title, settings=["steps"], notes=_NOTES, findings=findings(rows))
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -178,8 +154,8 @@ def findings(rows: Sequence[Row]) -> str:
             flat = min(steps for steps, row in curve.items() if row.value <= best.high)
             what = f"{system.removeprefix('reference model, ')} samples"
             said.append(
-                f"Here the {metric} of {what} is lowest, {_text(best)}, at {best.setting['steps']} steps"
-                + (f" ({_text(curve[PAPER_STEPS])} at {PAPER_STEPS})" if PAPER_STEPS in curve else "")
+                f"Here the {metric} of {what} is lowest, {spoken(best, 1)}, at {best.setting['steps']} steps"
+                + (f" ({spoken(curve[PAPER_STEPS], 1)} at {PAPER_STEPS})" if PAPER_STEPS in curve else "")
                 + f", and within that interval from {flat} on."
             )
         better = [r.setting["steps"] for r in rows if r.system == system and r.metric == DIFFERENCE and r.high < 0]
@@ -195,10 +171,6 @@ def findings(rows: Sequence[Row]) -> str:
         "chance, in the paper, which gives no intervals, as here."
     )
     return " ".join(said)
-
-
-def _text(row: Row) -> str:
-    return f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]"
 
 
 def _list(values: Sequence[int]) -> str:

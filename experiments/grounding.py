@@ -7,29 +7,26 @@ from the same noise; then with other strengths, and other exponents of beta (the
 again to go on where it was cut off.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval, statistic_interval
-from bassbench.datasets import ClipRequest
-from bassbench.files import atomic_path
 from bassbench.render import BASS_PROGRAMS
-from bassbench.rows import Row, RowStore
+from bassbench.rows import Row
 from bassbench.timbre import timbre_protocol
-from contrastive.encoder import Matcher
 from experiments import playing, sizes
 from experiments.grounding_figure import Drawn, grounding_figure
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
+from experiments.player import Player
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
 from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, SAME, Sounds, Styles
 from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.pipeline import Sampling
+from reference_model.studies import spoken
 
 NAME = "grounding"
 PLAIN, GROUNDED = "not grounded", "grounded"
@@ -80,6 +77,7 @@ class Grounding(playing.Playing):
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        super().validate()
         if len(self.cells) != 2 + len(self.strength) + len(self.exponent):
             raise BadInputError("--strength takes different numbers beside 0 and 1, --exponent beside 2")
         for strength, exponent in self.cells:
@@ -100,24 +98,14 @@ Distances = dict[str, list[float]]
 """The values of each clip, by metric: what ratios and the figure are made of."""
 
 
-def study(
-    config: Grounding,
-    model: BassAccompaniment,
-    matcher: Matcher,
-    reference: Sequence[ClipRequest],
-    requests: Sequence[ClipRequest],
-) -> tuple[list[Row], list[Drawn]]:
+def study(config: Grounding, judge: Judge, player: Player) -> tuple[list[Row], list[Drawn]]:
     """All rows of the study, the missing ones measured, and the distances of the clips of each system and setting."""
-    judge = Judge(tuple(reference), tuple(requests), config.embedder, matcher, str(model.device), config.seed)
-    player = Player(model, tuple(requests), config.seed, config.batch_size)
     styles = Styles(judge, config.timbre_examples)
-    weights: dict[str, Any] = {"weights": player.weights}
     how = judge.protocol | {
         "style": f"real bass of another song, one cycle through all, seed {config.seed}",
         "timbre": timbre_protocol(config.timbre_examples),
     }
-
-    wanted = studies.Measurements(NAME, len(requests), config.seed, how).of
+    measurements = studies.Measurements(NAME, len(player.requests), config.seed, how)
 
     def measure(
         advance: studies.Advance, sounds: Callable[[], Sounds], file: Path, plain: Path | None
@@ -131,35 +119,37 @@ def study(
         scores = judge.scores(heard) | {metric: judge.mean(values) for metric, values in distances.items()}
         found = [scores[metric] for metric in _METRICS]
         if plain is not None:
-            found += changes(distances, _read(plain), config.seed)
-        with atomic_path(file) as temporary:
-            temporary.write_text(json.dumps({name: np.round(list_, 5).tolist() for name, list_ in distances.items()}))
+            found += changes(distances, studies.kept_values(plain), config.seed)
+        studies.keep_values(file, {name: np.round(list_, 5).tolist() for name, list_ in distances.items()})
         return found
 
     tasks, files = [], []
 
     def add(system: str, setting: dict, sounds: Callable[[], Sounds], plain: Path | None = None) -> Path:
-        measurements = wanted(system, setting, _METRICS if plain is None else (*_METRICS, *_CHANGES))
+        wanted = measurements.of(system, setting, _METRICS if plain is None else (*_METRICS, *_CHANGES))
         # The values of the clips are kept beside the rows, under the key of the first.
-        file = config.output / NAME / f"{measurements[0].key}.json"
-        tasks.append(studies.Task(measurements, partial(measure, sounds=sounds, file=file, plain=plain)))
+        file = config.output / NAME / f"{wanted[0].key}.json"
+        tasks.append(studies.Task(wanted, partial(measure, sounds=sounds, file=file, plain=plain)))
         files.append(file)
         return file
 
     for name in ANCHORS:
-        add(name, studies.codec_setting(model) if name == CODEC else {}, partial(styles.anchor, name, model))
+        add(
+            name,
+            studies.codec_setting(player.model) if name == CODEC else {},
+            partial(styles.anchor, name, player.model),
+        )
     plain: Path | None = None
     for strength, exponent in config.cells:
         sampling = Sampling(config.steps, config.cfg, config.phi, grounding=strength, grounding_exponent=exponent)
-        setting = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps} | weights
+        setting = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, "weights": player.weights}
         setting |= {"strength": strength, "exponent": exponent}
         system = GROUNDED if strength else PLAIN
         file = add(system, setting, partial(styles.played, player, sampling), plain)
         plain = plain or file
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    rows = studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+    rows = measurements.rows(tasks, config.output, device=player.model.device)
     named = [(task.measurements[0].system, task.measurements[0].setting) for task in tasks]
-    return rows, [Drawn(*about, _read(file)) for about, file in zip(named, files, strict=True)]
+    return rows, [Drawn(*about, studies.kept_values(file)) for about, file in zip(named, files, strict=True)]
 
 
 def changes(distances: Distances, plain: Distances, seed: int) -> list[Interval]:
@@ -180,11 +170,10 @@ def changes(distances: Distances, plain: Distances, seed: int) -> list[Interval]
 def write_report(rows: list[Row], drawn: Sequence[Drawn], config: Grounding) -> None:
     """Print the table and what was found; write the .csv, .md and .png."""
     grounding_figure(config.output / f"{NAME}.png", rows, drawn, plain=PLAIN, grounded=GROUNDED, identified=IDENTIFIED)
-    found = findings(rows)
-    notes = f"{_NOTES.strip()}\n\n{found}"
     title = "Style grounding: distance to the style clip"
-    studies.report(rows, config.output, NAME, title=title, settings=("strength", "exponent"), notes=notes)
-    print(found)
+    studies.report(
+        rows, config.output, NAME, title=title, settings=("strength", "exponent"), notes=_NOTES, findings=findings(rows)
+    )
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -207,7 +196,7 @@ def findings(rows: Sequence[Row]) -> str:
         surely = "" if not found.low <= wanted <= found.high else ", within the interval"
         said.append(
             f"Here the {metric} is {row(GROUNDED, metric).value:.3f} against {row(PLAIN, metric).value:.3f}, a ratio "
-            f"of {_text(found)}: the paper's is {reached}{surely}. "
+            f"of {spoken(found)}: the paper's is {reached}{surely}. "
             f"The right notes in the style's program lie at {row(SAME, metric).value:.3f}, a ratio of "
             f"{row(SAME, metric).value / row(PLAIN, metric).value:.2f}."
         )
@@ -219,25 +208,14 @@ def findings(rows: Sequence[Row]) -> str:
     match, plain, ours = row(GROUNDED, MATCH_CHANGE), row(PLAIN, FAD), row(GROUNDED, FAD)
     effect = "costs" if match.high < 0 else "gains" if match.low > 0 else "changes nothing certain of"
     said.append(
-        f"Grounding {effect} the match with the mix ({_text(match)}); FAD is {_text(ours, 1)} against "
-        f"{_text(plain, 1)}."
+        f"Grounding {effect} the match with the mix ({spoken(match)}); FAD is {spoken(ours, 1)} against "
+        f"{spoken(plain, 1)}."
     )
     said.append(
         "Reasons to differ: another embedder, which sets the scale of the distances; style clips of eight rendered "
         "programs, nearer to each other than recorded basses; and a codec whose latent means carry less of the timbre."
     )
     return " ".join(said)
-
-
-def _text(row: Row, decimals: int = 2) -> str:
-    return f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
-
-
-def _read(path: Path) -> Distances:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path}: cannot read ({error}); move {NAME}.jsonl away and run again") from None
 
 
 def main() -> None:

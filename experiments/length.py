@@ -20,8 +20,7 @@ from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import OTHER, REAL, derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, clip_requests
-from bassbench.files import content_hash
-from bassbench.rows import Row, RowStore
+from bassbench.rows import Row
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from experiments import sizes
@@ -31,6 +30,7 @@ from experiments.length_models import WIDTHS, ShortTraining, with_unet, without_
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from experiments.medley_player import MedleyPlayer
+from experiments.settings import Settings
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.positional_bias import Positions
@@ -56,8 +56,8 @@ with each other. Brackets: 95 % confidence interval, bootstrap over songs.
 """
 
 
-@dataclass(frozen=True)
-class Length:
+@dataclass(frozen=True, kw_only=True)
+class Length(Settings):
     """Match score and chord-tone share of basses for medleys of growing length, by how the U-Net knows positions.
 
     Writes length.jsonl, .csv, .md and .png. A second run computes nothing twice.
@@ -87,25 +87,18 @@ class Length:
     """Rescale of the guided estimate."""
     steps: int = 16
     """DDIM steps."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
     runs: Path = Path("runs/length")
     """Folder of the short trainings."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
     matcher: Path = WEIGHTS
     """The matcher's weights."""
     batch_frames: int = 2048
     """Latent frames sampled at a time; it does not change the result."""
-    seed: int = 0
-    """Seed of the noise, the pairing and the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
-        if self.clips < 2 or self.seed < 0 or self.batch_frames < 1 or self.passage < 1:
-            raise BadInputError("--clips takes at least 2, --passage and --batch-frames at least 1, --seed at least 0")
+        super().validate()
+        if self.clips < 2 or self.batch_frames < 1 or self.passage < 1:
+            raise BadInputError("--clips takes at least 2, --passage and --batch-frames at least 1")
         if len(self.frames) < 2 or len(set(self.frames)) != len(self.frames):
             raise BadInputError(f"--frames takes different lengths, got {' '.join(map(str, self.frames))}")
         if any(frames < 1 or frames % self.passage for frames in self.frames):
@@ -121,8 +114,7 @@ class Length:
         self.validate()
         requests = clip_requests("test", self.clips)
         matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        write_report(study(self, studies.load_model(self.weights, self.device), matcher, requests), self)
+        write_report(study(self, self.model(), matcher, requests), self)
 
 
 QUICK = Length(clips=2, frames=(128, 256, 1024), positions=(), steps=8)
@@ -135,7 +127,7 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
     if medleys.song_frames % config.passage:
         raise BadInputError(f"--passage must divide the {medleys.song_frames} frames of a song, got {config.passage}")
     how = {
-        "songs": f"{len(requests)} test clips in a circle, {content_hash(*(r.key for r in requests))[:8]}",
+        "songs": f"{len(requests)} test clips in a circle, {studies.clips_hash(requests)}",
         "passage": f"{config.passage} latent frames",
         "matcher": matcher_hash(matcher),
         "pitch": "YIN at 4 kHz, 20 ms frames; without a pitch the chord-tone share is 0",
@@ -143,8 +135,7 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
     }
     longest = max(config.frames)
     parts = range(0, longest, min(medleys.song_frames, longest))
-
-    wanted = studies.Measurements(NAME, len(requests), config.seed, how).of
+    measurements = studies.Measurements(NAME, len(requests), config.seed, how)
 
     def of_real(advance: studies.Advance, partner: Sequence[int]) -> list[Interval]:
         return _means(medleys.hear_real(partner), config.seed)
@@ -163,7 +154,7 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
     itself = list(range(len(requests)))
     others = derangement(len(requests), generator=np.random.default_rng(config.seed)).tolist()
     tasks = [
-        studies.Task(wanted(name, {}, _METRICS), partial(of_real, partner=partner))
+        measurements.task(name, {}, _METRICS, partial(of_real, partner=partner))
         for name, partner in ((REAL, itself), (OTHER, others))
     ]
     sampling = Sampling(steps=config.steps, cfg=config.cfg, phi=config.phi)
@@ -172,16 +163,15 @@ def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: 
         about = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, **one.setting}
         for frames in sorted(config.frames):
             setting = {"frames": frames, **about}
-            measurements = wanted(one.system, setting, _METRICS)
+            wanted = measurements.of(one.system, setting, _METRICS)
             if frames != one.home:
-                measurements += wanted(one.system, setting, (CHORDS_CHANGE, MATCH_CHANGE))
+                wanted += measurements.of(one.system, setting, (CHORDS_CHANGE, MATCH_CHANGE))
             if frames == longest:
                 for start in parts:
-                    measurements += wanted(one.system, {**setting, "from": start}, _METRICS)
+                    wanted += measurements.of(one.system, {**setting, "from": start}, _METRICS)
             measure = partial(of_model, player=player, system=one.system, frames=frames, home=one.home)
-            tasks.append(studies.Task(measurements, measure))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+            tasks.append(studies.Task(wanted, measure))
+    return measurements.rows(tasks, config.output, device=model.device)
 
 
 @dataclass(frozen=True)
@@ -241,11 +231,10 @@ def _changes(heard: Sequence[Passage], home: Sequence[Passage], seed: int) -> li
 def write_report(rows: list[Row], config: Length) -> None:
     """Print the table and what was found; write the .csv, .md and .png."""
     length_figure(config.output / f"{NAME}.png", rows)
-    found = findings(rows)
     title = "Beyond the length of training"
-    notes = f"{_NOTES.strip()}\n\n{found}"
-    studies.report(rows, config.output, NAME, title=title, settings=("frames", "from"), notes=notes)
-    print(found)
+    studies.report(
+        rows, config.output, NAME, title=title, settings=("frames", "from"), notes=_NOTES, findings=findings(rows)
+    )
 
 
 def main() -> None:

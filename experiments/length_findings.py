@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bassbench.baselines import OTHER, REAL
 from bassbench.rows import Row
+from reference_model.studies import spoken
 
 _CHORDS, _MATCH = "chord-tone share", "match score"
 _CHANGE = {_CHORDS: "change of chord-tone share", _MATCH: "change of match score"}
@@ -21,11 +22,11 @@ def findings(rows: Sequence[Row]) -> str:
         match = next(r for r in rows if _is(r, row.system, _CHANGE[_MATCH], longest))
         said.append(
             f'From {at_home.setting["frames"]} to {longest} frames the chord-tone share of "{row.system}" goes from '
-            f"{at_home.value:.2f} to {at_longest.value:.2f} (change {_text(row)}), its match score changes by "
-            f"{_text(match)}."
+            f"{at_home.value:.2f} to {at_longest.value:.2f} (change {spoken(row)}), its match score changes by "
+            f"{spoken(match)}."
         )
     real, other = (next(r for r in rows if r.system == name and r.metric == _CHORDS) for name in (REAL, OTHER))
-    said.append(f"Real bass has a chord-tone share of {_text(real)}, the bass of another song {_text(other)}.")
+    said.append(f"Real bass has a chord-tone share of {spoken(real)}, the bass of another song {spoken(other)}.")
     said.append(
         "Reasons to differ: the medleys change song every 24 s, so that there is more to look away from in a long one "
         "than in a long song; attention sees the coarsest resolutions alone, and what the convolutions hear around a "
@@ -49,7 +50,3 @@ def _whole(rows: Sequence[Row], system: str, *, home: bool) -> Row:
     if home:
         return next(row for row in own if row.setting["frames"] not in changed)
     return max(own, key=lambda row: row.setting["frames"])
-
-
-def _text(row: Row) -> str:
-    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"

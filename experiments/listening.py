@@ -19,15 +19,18 @@ from bassbench.baselines import CODEC, OTHER, REAL, Anchor, anchors, derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.figure import curve_figure
-from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.metrics.harmony import chord_tone_share, voiced_share
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.rows import Row, RowStore
+from bassbench.render import Clip
+from bassbench.rows import Row
 from bassbench.song_bank import Chord
 from experiments import sizes
+from experiments.settings import WeightSettings
 from reference_model import studies
+from reference_model.evaluate_bass import generated
 from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.studies import spoken
 
 NAME = "listening"
 OWN, SWAPPED = "reference model", "reference model, mixes swapped"
@@ -40,8 +43,8 @@ difference. Brackets: 95 % confidence interval, bootstrap over songs.
 """
 
 
-@dataclass(frozen=True)
-class Listening:
+@dataclass(frozen=True, kw_only=True)
+class Listening(WeightSettings):
     """Chord-tone share of generated bass, with its own mix and with another, against anchors.
 
     Writes listening.jsonl, .csv, .md and .png. A second run computes nothing twice.
@@ -49,40 +52,20 @@ class Listening:
 
     clips: int = 30
     """Test songs."""
-    cfg: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """Guidance weights."""
-    phi: float = 0.5
-    """Rescale of the guided estimate."""
-    steps: int = 64
-    """DDIM steps."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    batch_size: int = 8
-    """Clips sampled at a time; it does not change the result."""
-    seed: int = 0
-    """Seed of the noise, the pairing and the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        super().validate()
         if self.clips < 2:
             raise BadInputError("an interval over songs, and a swap, take at least 2 in --clips")
-        if not self.cfg or len(set(self.cfg)) != len(self.cfg) or not all(0 < weight < np.inf for weight in self.cfg):
-            raise BadInputError(f"--cfg takes different positive numbers, got {' '.join(map(str, self.cfg))}")
-        if self.batch_size < 1 or self.seed < 0:
-            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
-        Sampling(steps=self.steps, phi=self.phi)
+        if not self.cfg or 0 in self.cfg:
+            raise BadInputError(f"--cfg takes positive numbers, got {' '.join(map(str, self.cfg))}")
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        studies.output_folder(self.output)
-        rows = study(self, studies.load_model(self.weights, self.device), requests)
-        write_report(rows, self.output)
+        write_report(study(self, self.model(), requests), self.output)
 
 
 QUICK = Listening(clips=6, steps=12)
@@ -104,15 +87,13 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
     partner = derangement(count, generator=np.random.default_rng(config.seed))
     how = {
         "pitch": "YIN at 4 kHz, 20 ms frames",
-        "songs": f"{count} test clips, {content_hash(*(request.key for request in requests))[:8]}",
+        "songs": f"{count} test clips, {studies.clips_hash(requests)}",
         "pairing": f"one cycle through all songs, seed {config.seed}",
         "without a pitch": "share 0",
         "interval": "95 %, bootstrap over songs",
     }
     weights: dict[str, Any] = {"weights": studies.weights_hash(model)}
-
-    wanted = studies.Measurements(NAME, count, config.seed, how).of
-
+    measurements = studies.Measurements(NAME, count, config.seed, how)
     tasks = []
     for name, anchor in anchors(studies.codec(model)).items():
         setting = weights if name == CODEC else {}
@@ -121,19 +102,22 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
             heard = hear_anchor(anchor, requests, partner, config.seed, advance)
             return [*own_scores(heard, config.seed)]
 
-        tasks.append(studies.Task(wanted(name, setting, (SHARE, VOICED, GATE)), of_anchor))
-    for weight in config.cfg:
-        sampling = Sampling(steps=config.steps, cfg=weight, phi=config.phi)
-        setting = {"cfg": weight, "phi": config.phi, "steps": config.steps, **weights}
-        measurements = wanted(OWN, setting, (SHARE, VOICED, GATE, GAIN)) + wanted(SWAPPED, setting, (SHARE,))
+        tasks.append(measurements.task(name, setting, (SHARE, VOICED, GATE), of_anchor))
+    for sampling in config.samplings:
+        setting = {"cfg": sampling.cfg, "phi": config.phi, "steps": config.steps, **weights}
+        own = measurements.of(OWN, setting, (SHARE, VOICED, GATE, GAIN))
 
         def of_model(advance: studies.Advance, sampling: Sampling = sampling) -> list[Interval]:
             heard = hear_model(config, model, requests, sampling, advance)
             return [*own_scores(heard, config.seed), *swapped_scores(heard, partner, config.seed)]
 
-        tasks.append(studies.Task(measurements, of_model))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+        tasks.append(studies.Task(own + measurements.of(SWAPPED, setting, (SHARE,)), of_model))
+    return measurements.rows(tasks, config.output, device=model.device)
+
+
+def hear(clip: Clip, audio: np.ndarray) -> Heard:
+    """What is kept of a bass `(2, samples)` for a clip."""
+    return Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed)
 
 
 def hear_anchor(
@@ -144,7 +128,7 @@ def hear_anchor(
     for index, request in enumerate(requests):
         clip = cached_clip(request)
         audio = anchor(clip, cached_clip(requests[partner[index]]), studies.clip_seed(seed, index))
-        heard.append(Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed))
+        heard.append(hear(clip, audio))
         advance()
     return heard
 
@@ -158,13 +142,9 @@ def hear_model(
 ) -> list[Heard]:
     """The bass generated for each clip's mix, heard."""
     heard = []
-    for batch in studies.in_batches(len(requests), config.batch_size):
-        clips = [cached_clip(requests[index]) for index in batch]
-        seeds = [studies.clip_seed(config.seed, index) for index in batch]
-        basses = model.accompany(np.stack([clip.mix for clip in clips]), seeds=seeds, sampling=sampling)
-        for clip, audio in zip(clips, basses, strict=True):
-            heard.append(Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed))
-            advance()
+    for scored in generated(model, requests, sampling, seed=config.seed, batch_size=config.batch_size):
+        heard.append(hear(scored.clip, scored.bass))
+        advance()
     return heard
 
 
@@ -208,10 +188,8 @@ def write_report(rows: list[Row], folder: Path) -> None:
         y_label="chord-tone share of voiced frames",
         share=True,
     )
-    found = findings(rows)
     title = "Chord-tone share of bass generated for test mixes"
-    studies.report(rows, folder, NAME, title=title, settings=["cfg"], notes=f"{_NOTES.strip()}\n\n{found}")
-    print(found)
+    studies.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES, findings=findings(rows))
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -220,8 +198,8 @@ def findings(rows: Sequence[Row]) -> str:
     said = [
         "The paper judges by a contrastive matcher alone whether the model listens, and has no chords to hold its bass "
         "against.",
-        f"Here real bass has a chord-tone share of {_text(anchor[REAL])} and the bass of another song "
-        f"{_text(anchor[OTHER])}.",
+        f"Here real bass has a chord-tone share of {spoken(anchor[REAL])} and the bass of another song "
+        f"{spoken(anchor[OTHER])}.",
     ]
     own, swapped, gains = (
         {row.setting["cfg"]: row for row in rows if (row.system, row.metric) == place}
@@ -231,14 +209,10 @@ def findings(rows: Sequence[Row]) -> str:
         gain = gains[weight]
         listens = "it listens" if gain.low > 0 else "that it listens is not shown"
         said.append(
-            f"At guidance weight {weight:g} the model's is {_text(row)}, {row.value / anchor[REAL].value:.2f} times "
-            f"the real bass's, and {_text(swapped[weight])} with the mixes swapped: {listens} (gain {_text(gain)})."
+            f"At guidance weight {weight:g} the model's is {spoken(row)}, {row.value / anchor[REAL].value:.2f} times "
+            f"the real bass's, and {spoken(swapped[weight])} with the mixes swapped: {listens} (gain {spoken(gain)})."
         )
     return " ".join(said)
-
-
-def _text(row: Row) -> str:
-    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ of guidance, and the real ones shuffled. Each row is a softmax of the matcher's 
 again to go on where it was cut off.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,14 @@ from bassbench.baselines import derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.figure import save_figure
-from bassbench.files import atomic_path, content_hash
-from bassbench.rows import Row, RowStore
+from bassbench.rows import Row
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
 from experiments.match_proof import weights_hash
+from experiments.settings import WeightSettings
 from reference_model import studies
+from reference_model.evaluate_bass import generated
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "match_matrix"
@@ -46,8 +46,8 @@ confidence interval, bootstrap over mixes.
 """
 
 
-@dataclass(frozen=True)
-class MatchMatrix:
+@dataclass(frozen=True, kw_only=True)
+class MatchMatrix(WeightSettings):
     """Soft assignment of basses to mixes for real, generated and shuffled bass.
 
     Writes match_matrix.jsonl, .csv, .md, .png and the matrices in the folder match_matrix. A second run computes
@@ -56,41 +56,21 @@ class MatchMatrix:
 
     clips: int = 25
     """Test songs."""
-    cfg: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """Guidance weights of the reference model."""
-    phi: float = 0.5
-    """Rescale of the guided estimate."""
-    steps: int = 64
-    """DDIM steps."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    weights: str = "small"
-    """The reference model: a name of shipped weights, or a folder."""
     matcher: Path = WEIGHTS
     """The matcher's weights."""
-    batch_size: int = 8
-    """Clips sampled at a time; it does not change the result."""
-    seed: int = 0
-    """Seed of the noise, the shuffling, the permutations and the bootstrap."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        super().validate()
         if self.clips < 2:
             raise BadInputError("a matrix takes at least 2 in --clips")
-        if self.batch_size < 1 or self.seed < 0:
-            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
-        for cfg in self.cfg:
-            Sampling(steps=self.steps, cfg=cfg, phi=self.phi)
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
         matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        rows, matrices = study(self, studies.load_model(self.weights, self.device), matcher, requests)
+        rows, matrices = study(self, self.model(), matcher, requests)
         title = "Which bass belongs to which mix?"
         studies.report(rows, self.output, NAME, title=title, settings=("cfg",), notes=_NOTES)
         matrix_figure(self.output / f"{NAME}.png", matrices)
@@ -103,21 +83,21 @@ def study(
     count = len(requests)
     protocol = {
         "matcher": weights_hash(matcher),
-        "songs": f"{count} test clips, {content_hash(*(request.key for request in requests))[:8]}",
+        "songs": f"{count} test clips, {studies.clips_hash(requests)}",
         "permutations": PERMUTATIONS,
         "interval": "95 %, bootstrap over mixes",
     }
-    samplings = [Sampling(steps=config.steps, cfg=cfg, phi=config.phi) for cfg in config.cfg]
+    measurements = studies.Measurements(NAME, count, config.seed, protocol)
     of_model = {"phi": config.phi, "steps": config.steps, "weights": studies.weights_hash(model)}
     cases: list[tuple[str, Sampling | None]] = [
         (REAL, None),
-        *((GENERATED, one) for one in samplings),
+        *((GENERATED, one) for one in config.samplings),
         (SHUFFLED, None),
     ]
     tasks, files = [], {}
     for system, sampling in cases:
         setting: dict[str, Any] = {} if sampling is None else {"cfg": sampling.cfg, **of_model}
-        wanted = studies.Measurements(NAME, count, config.seed, protocol).of(system, setting, (SHARE, FOUND, P_VALUE))
+        wanted = measurements.of(system, setting, (SHARE, FOUND, P_VALUE))
         # The matrix is kept beside the rows, under the key of its first row.
         file = config.output / NAME / f"{wanted[0].key}.json"
         files[system if sampling is None else f"{system}, CFG {sampling.cfg:g}"] = file
@@ -129,25 +109,20 @@ def study(
             basses = [clip.bass for clip in clips]
             if sampling is not None:
                 basses = []
-                for batch in studies.in_batches(count, config.batch_size):
-                    mixes = np.stack([clips[index].mix for index in batch])
-                    seeds = [studies.clip_seed(config.seed, index) for index in batch]
-                    basses += list(model.accompany(mixes, seeds=seeds, sampling=sampling))
-                    for _ in batch:
-                        advance()
+                for scored in generated(model, requests, sampling, seed=config.seed, batch_size=config.batch_size):
+                    basses.append(scored.bass)
+                    advance()
             elif system == SHUFFLED:
                 partner = derangement(count, generator=np.random.default_rng(config.seed))
                 basses = [basses[index] for index in partner]
             similarities = score([clip.mix for clip in clips], basses, matcher=matcher)
             matrix = soft_assignment(similarities, float(matcher.log_scale.exp().clamp(max=100.0)))
-            with atomic_path(file) as temporary:
-                temporary.write_text(json.dumps(np.round(matrix, 5).tolist()))
+            studies.keep_values(file, np.round(matrix, 5).tolist())
             return matrix_scores(matrix, config.seed)
 
         tasks.append(studies.Task(wanted, measure))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    rows = studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
-    return rows, {name: _read_matrix(path) for name, path in files.items()}
+    rows = measurements.rows(tasks, config.output, device=model.device)
+    return rows, {name: np.array(studies.kept_values(path)) for name, path in files.items()}
 
 
 def soft_assignment(similarities: np.ndarray, scale: float) -> np.ndarray:
@@ -196,13 +171,6 @@ def matrix_figure(path: Path, matrices: dict[str, np.ndarray]) -> None:
         assert image is not None
         figure.colorbar(image, ax=list(panels), label="share of the mix's row", shrink=0.8)
         save_figure(figure, path)
-
-
-def _read_matrix(path: Path) -> np.ndarray:
-    try:
-        return np.array(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path}: cannot read the matrix ({error}); move {NAME}.jsonl away and run again") from None
 
 
 def main() -> None:

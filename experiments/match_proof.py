@@ -97,25 +97,15 @@ def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipReq
         CorrelationListener("onset"),
     ]
     weights = weights_hash(matcher)
+    protocol = {"clips": "23.8 s, the mix without its bass", "interval": "95 %, bootstrap over songs"}
     tasks = []
     for split, chosen in requests.items():
-        wanted = tuple(
-            Measurement(
-                experiment=NAME,
-                system=listener.name,
-                setting={
-                    "split": split,
-                    "against": against,
-                    **({"weights": weights} if isinstance(listener, MatcherListener) else {}),
-                },
-                metric=metric,
-                clips=len(chosen),
-                seed=config.seed,
-                protocol={"clips": "23.8 s, the mix without its bass", "interval": "95 %, bootstrap over songs"},
-            )
-            for listener in listeners
-            for against, metric in columns(split, len(chosen))
-        )
+        measurements = studies.Measurements(NAME, len(chosen), config.seed, protocol)
+        wanted: tuple[Measurement, ...] = ()
+        for listener in listeners:
+            own = {"weights": weights} if isinstance(listener, MatcherListener) else {}
+            for against, metric in columns(split, len(chosen)):
+                wanted += measurements.of(listener.name, {"split": split, "against": against, **own}, (metric,))
 
         def measure(advance: studies.Advance, split: str = split, chosen: list[ClipRequest] = chosen) -> list[Interval]:
             heard, about = hear(chosen, listeners, config.processes, advance)

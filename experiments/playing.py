@@ -1,22 +1,19 @@
 """What the sampling studies share: the model plays for test mixes from the same noise, and each bass is heard once."""
 
 import json
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import tyro
-from torch import Tensor
 
 from bassbench.bad_input import BadInputError
-from bassbench.baselines import CODEC, Anchor, derangement
+from bassbench.baselines import CODEC, Anchor, anchors, derangement
 from bassbench.baselines import VERSION as ANCHORS_VERSION
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
@@ -24,23 +21,23 @@ from bassbench.embed import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.embedding_cache import embed_cached, embed_keyed
 from bassbench.fad import FewWindowsWarning, fad, fad_difference
 from bassbench.files import content_hash
-from bassbench.gate import gate, rms
+from bassbench.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
-from bassbench.render import CLIP_SAMPLES
 from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import WEIGHTS, score_features
 from experiments.match_proof import weights_hash as matcher_hash
+from experiments.player import Player
 from experiments.recall import Heard, keep, recall
+from experiments.settings import BatchSettings
 from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling, level_gain
+from reference_model.pipeline import Sampling
 
 FAD, MATCH, CHORDS = "FAD", "match score", "chord-tone share"
 LEVEL, CLIPPING, COLLAPSED = "level, dB", "clipping share", "collapsed share"
 _REPLICATES = 200
 _FAINTEST = 60.0  # dB: a silent clip has no level, and must not outweigh all others
-_VERSION = "1"  # raise it when what the model plays for given weights, seed and sampling changes
 
 NOTES = """
 FAD: Fréchet distance to the real bass of other songs; lower is better; biased upwards at finite counts, alike for all,
@@ -68,45 +65,6 @@ def split_songs(clips: int, reference_clips: int) -> tuple[list[ClipRequest], li
     return songs[:reference_clips], songs[reference_clips : reference_clips + clips]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Playing:
-    """Settings of every study in which the model plays for test clips and is judged."""
-
-    clips: int = 24
-    """Clips that the model plays for."""
-    reference_clips: int = 96
-    """Clips of real bass in FAD's reference."""
-    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = DEFAULT_EMBEDDER
-    """What FAD is computed on."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    matcher: Path = WEIGHTS
-    """The matcher's weights."""
-    batch_size: int = 8
-    """Clips sampled at a time; where seconds are measured it changes them, nothing else."""
-    seed: int = 0
-    """Seed of the noise, the anchors, all pairing and the bootstrap."""
-
-    def subjects(self) -> tuple[BassAccompaniment, Matcher, list[ClipRequest], list[ClipRequest]]:
-        """The model, the matcher, the clips to compare with and those to play for.
-
-        Raises:
-            BadInputError: settings that cannot be used, or a folder for results that cannot be written.
-        """
-        if self.batch_size < 1 or self.seed < 0:
-            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
-        if self.embedder not in EMBEDDERS:
-            raise BadInputError(f"no embedder '{self.embedder}'; choose from {', '.join(EMBEDDERS)}")
-        reference, requests = split_songs(self.clips, self.reference_clips)
-        matcher = Matcher.from_pretrained(self.matcher)
-        studies.output_folder(self.output)
-        return studies.load_model(self.weights, self.device), matcher, reference, requests
-
-
 @dataclass(frozen=True)
 class Judge:
     """Hears basses for the mixes of `requests`, and compares sets of them with the real bass of `reference`."""
@@ -125,8 +83,8 @@ class Judge:
         """How everything is measured."""
         return {
             "FAD": protocol(self.embedder),
-            "reference": f"{len(self.reference)} clips of real bass, {_digest(self.reference)}",
-            "evaluated": f"{len(self.requests)} clips of other songs, {_digest(self.requests)}",
+            "reference": f"{len(self.reference)} clips of real bass, {studies.clips_hash(self.reference)}",
+            "evaluated": f"{len(self.requests)} clips of other songs, {studies.clips_hash(self.requests)}",
             "matcher": matcher_hash(self.matcher),
             "pitch": "YIN at 4 kHz, 20 ms frames; without a pitch the chord-tone share is 0",
             "interval": f"95 %, bootstrap over songs, FAD over those of both sets with {_REPLICATES} replicates",
@@ -231,86 +189,35 @@ class Judge:
         return np.random.default_rng(self.seed)
 
 
-@dataclass(frozen=True)
-class Player:
-    """The model playing for the mixes of `requests`; the noise of a clip is the same whatever the setting."""
+@dataclass(frozen=True, kw_only=True)
+class Playing(BatchSettings):
+    """Settings of every study in which the model plays for test clips and is judged."""
 
-    model: BassAccompaniment
-    requests: tuple[ClipRequest, ...]
-    seed: int
-    batch_size: int
+    clips: int = 24
+    """Clips that the model plays for."""
+    reference_clips: int = 96
+    """Clips of real bass in FAD's reference."""
+    embedder: Annotated[str, tyro.conf.arg(metavar="|".join(EMBEDDERS))] = DEFAULT_EMBEDDER
+    """What FAD is computed on."""
+    matcher: Path = WEIGHTS
+    """The matcher's weights."""
 
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.seed < 0:
-            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        super().validate()
+        if self.embedder not in EMBEDDERS:
+            raise BadInputError(f"no embedder '{self.embedder}'; choose from {', '.join(EMBEDDERS)}")
 
-    @property
-    def samples(self) -> int:
-        """Length of a clip."""
-        return self.requests[0].samples or CLIP_SAMPLES
+    def subjects(self) -> tuple[Judge, Player]:
+        """Who plays for the clips, and who judges what is played.
 
-    @cached_property
-    def weights(self) -> str:
-        """Hash of the model's weights."""
-        return studies.weights_hash(self.model)
-
-    def key(self, index: int, sampling: Sampling, style: str = "") -> str:
-        """Hash of everything that the bass for clip `index` depends on."""
-        how = [_VERSION, self.weights, studies.clip_seed(self.seed, index), asdict(sampling), style]
-        return content_hash(json.dumps([*how, self.model.bfloat16, self.model.device.type]), self.requests[index].key)
-
-    def latents(self, indices: Sequence[int], sampling: Sampling, styles: Tensor | None = None) -> Tensor:
-        """Bass latents `(indices, dims, frames)`; `styles` `(clips, dims)` are style means of all clips."""
-        chosen = list(indices)
-        return self.model.generate_latents(
-            self._mixes[0][chosen],
-            seeds=[studies.clip_seed(self.seed, index) for index in chosen],
-            style_mean=None if styles is None else styles[chosen],
-            sampling=sampling,
-        )
-
-    def decode(self, indices: Sequence[int], latents: Tensor) -> np.ndarray:
-        """Basses `(indices, 2, samples)` as loud as their mixes ask for, not limited to full scale."""
-        return self.model.decode(latents, self.samples) / self._mixes[1][list(indices)]
-
-    def basses(
-        self, sampling: Sampling, styles: Tensor | None = None, *, of: Sequence[int] | None = None
-    ) -> Iterator[np.ndarray]:
-        """The bass `(2, samples)` for each clip (or those whose indices are `of`), in order, a batch at a time."""
-        chosen = range(len(self.requests)) if of is None else of
-        for places in studies.in_batches(len(chosen), self.batch_size):
-            batch = [chosen[place] for place in places]
-            began = time.perf_counter()
-            latents = self.latents(batch, sampling, styles).cpu()  # waits for the device
-            self._clock.setdefault(sampling, []).append((time.perf_counter() - began, len(batch)))
-            yield from self.decode(batch, latents.to(self.model.device))
-
-    def seconds_a_clip(self, sampling: Sampling) -> float:
-        """Time that sampling took for each clip that was played so far; where none was, a batch is played for it."""
-        if sampling not in self._clock:
-            first = range(min(self.batch_size, len(self.requests)))
-            self.latents(first, Sampling(steps=1, cfg=sampling.cfg))  # what is done once is not the sampler's
-            next(self.basses(sampling, of=first))
-        seconds, clips = (sum(part) for part in zip(*self._clock[sampling], strict=True))
-        return seconds / clips
-
-    @cached_property
-    def _clock(self) -> dict[Sampling, list[tuple[float, int]]]:
-        return {}
-
-    def bass(self, index: int, sampling: Sampling) -> np.ndarray:
-        """The bass `(2, samples)` for one clip."""
-        return self.decode([index], self.latents([index], sampling))[0]
-
-    @cached_property
-    def _mixes(self) -> tuple[Tensor, np.ndarray]:
-        """Latents `(clips, mix_dims, frames)` and gains `(clips, 1, 1)` of the mixes."""
-        latents, gains = [], []
-        for request in self.requests:
-            mix = cached_clip(request).mix[None]
-            gains.append(level_gain(np.full((1, 1, 1), rms(mix))))
-            latents.append(self.model.encode_mix(mix, gains[-1]).cpu())
-        return torch.cat(latents), np.concatenate(gains)
+        Raises:
+            BadInputError: too many or too few clips, unknown weights, or a folder for results that cannot be written.
+        """
+        reference, requests = (tuple(songs) for songs in split_songs(self.clips, self.reference_clips))
+        matcher = Matcher.from_pretrained(self.matcher)
+        player = Player(self.model(), requests, self.seed, self.batch_size)
+        return Judge(reference, requests, self.embedder, matcher, str(player.model.device), self.seed), player
 
 
 def play_and_hear(player: Player, judge: Judge, sampling: Sampling, advance: studies.Advance) -> list[Heard]:
@@ -328,8 +235,35 @@ def play_and_hear(player: Player, judge: Judge, sampling: Sampling, advance: stu
     return [heard[index] for index in range(len(keys))]
 
 
-def _digest(requests: Iterable[ClipRequest]) -> str:
-    return content_hash(*(request.key for request in requests))[:8]
+def embeddings(player: Player, judge: Judge, sampling: Sampling) -> list[np.ndarray]:
+    """The embeddings `(windows, dim)` of the bass for each clip; those that are at hand are not played again."""
+    return [
+        judge.embedding(player.key(index, sampling), partial(player.bass, index, sampling))
+        for index in range(len(player.requests))
+    ]
+
+
+def anchor_tasks(
+    player: Player,
+    judge: Judge,
+    measurements: studies.Measurements,
+    metrics: Sequence[str],
+    also: Mapping[str, Callable[[str, Anchor], Interval]] | None = None,
+) -> list[studies.Task]:
+    """A task for each anchor: the judge's `metrics` of it, and what is measured `also`, from its name and itself."""
+    codec = studies.codec_setting(player.model)
+    more = also or {}
+
+    def measure(advance: studies.Advance, name: str, anchor: Anchor) -> list[Interval]:
+        scores = judge.scores(judge.hear_anchor(name, anchor, advance, codec=codec))
+        return [*(scores[metric] for metric in metrics), *(measured(name, anchor) for measured in more.values())]
+
+    return [
+        measurements.task(
+            name, codec if name == CODEC else {}, (*metrics, *more), partial(measure, name=name, anchor=anchor)
+        )
+        for name, anchor in anchors(studies.codec(player.model)).items()
+    ]
 
 
 @contextmanager

@@ -12,25 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.baselines import CODEC, OTHER, REAL, anchors
+from bassbench.baselines import CODEC, OTHER, REAL
 from bassbench.bootstrap import Interval
-from bassbench.datasets import ClipRequest
-from bassbench.rows import Row, RowStore
+from bassbench.rows import Row
 from bassbench.table import require_one_protocol
-from contrastive.encoder import Matcher
 from experiments import playing, sizes
 from experiments.panels import headline, level_line, panels, plain_numbers
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge, Player
+from experiments.player import Player
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
 from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.pipeline import Sampling
 from reference_model.sampler import heun_evaluations
+from reference_model.studies import spoken
 
 NAME = "samplers"
 TITLES = {"ddim": "DDIM", "dpm-solver++": "DPM-Solver++(2M)", "heun": "Heun"}
@@ -64,6 +63,7 @@ class Samplers(playing.Playing):
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        super().validate()
         values = self.evaluations
         if not values or len(set(values)) != len(values) or any(value < 2 or value % 2 for value in values):
             raise BadInputError(f"--evaluations takes different even numbers from 2, got {' '.join(map(str, values))}")
@@ -102,31 +102,16 @@ def steps_for(sampler: str, evaluations: int) -> int:
     return steps
 
 
-def study(
-    config: Samplers,
-    model: BassAccompaniment,
-    matcher: Matcher,
-    reference: Sequence[ClipRequest],
-    requests: Sequence[ClipRequest],
-) -> list[Row]:
+def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
     """All rows of the study, the missing ones measured: anchors first, then each sampler's numbers of evaluations."""
-    judge = Judge(tuple(reference), tuple(requests), config.embedder, matcher, str(model.device), config.seed)
-    player = Player(model, tuple(requests), config.seed, config.batch_size)
+    model, requests = player.model, player.requests
     converged = Converged(player, Sampling(steps=config.converged, cfg=config.cfg, phi=config.phi))
-    weights: dict[str, Any] = {"weights": player.weights}
     # Seconds are comparable on one device and at one batch size only.
     how = judge.protocol | {"converged": f"DDIM, {config.converged} steps"}
     clock = how | {"batch": config.batch_size, "device": model.device.type, "threads": torch.get_num_threads()}
+    measurements = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock})
 
-    wanted = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock}).of
-
-    def of_anchor(advance: studies.Advance, name: str) -> list[Interval]:
-        scores = judge.scores(
-            judge.hear_anchor(name, anchors(studies.codec(model))[name], advance, codec=studies.codec_setting(model))
-        )
-        return [scores[metric] for metric in _ANCHOR_METRICS]
-
-    def of_sampler(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
+    def measure(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
         heard, errors, seconds = [], [], 0.0
         # What a device does once, the first time, is not the sampler's.
         player.latents(range(1), Sampling(steps=2, cfg=config.cfg, phi=config.phi, sampler=sampling.sampler))
@@ -142,28 +127,23 @@ def study(
         took = Interval(seconds / len(requests), float("nan"), float("nan"))
         return [*(scores[metric] for metric in _ANCHOR_METRICS), judge.mean(errors), took]
 
-    tasks = []
-    for name in anchors(studies.codec(model)):
-        setting: dict[str, Any] = studies.codec_setting(model) if name == CODEC else {}
-        tasks.append(studies.Task(wanted(name, setting, _ANCHOR_METRICS), partial(of_anchor, name=name)))
+    tasks = playing.anchor_tasks(player, judge, measurements, _ANCHOR_METRICS)
     for sampler, title in TITLES.items():
         for count in sorted(config.evaluations):
             sampling = Sampling(steps=steps_for(sampler, count), cfg=config.cfg, phi=config.phi, sampler=sampler)
-            setting = {"evaluations": count, "cfg": config.cfg, "phi": config.phi, **weights}
+            setting = {"evaluations": count, "cfg": config.cfg, "phi": config.phi, "weights": player.weights}
             metrics = (*_ANCHOR_METRICS, ERROR, SECONDS)
-            tasks.append(studies.Task(wanted(title, setting, metrics), partial(of_sampler, sampling=sampling)))
-    store = RowStore(config.output / f"{NAME}.jsonl")
-    return studies.measure_missing(tasks, store, device=model.device.type, what=NAME)
+            tasks.append(measurements.task(title, setting, metrics, partial(measure, sampling=sampling)))
+    return measurements.rows(tasks, config.output, device=model.device)
 
 
 def write_report(rows: list[Row], config: Samplers) -> None:
     """Print the table and what was found; write the .csv, .md and .png."""
     pareto_figure(config.output / f"{NAME}.png", rows)
-    found = findings(rows)
     title = "Samplers at equal network evaluations"
-    notes = f"{_NOTES.strip()}\n\n{found}"
-    studies.report(rows, config.output, NAME, title=title, settings=("evaluations",), notes=notes)
-    print(found)
+    studies.report(
+        rows, config.output, NAME, title=title, settings=("evaluations",), notes=_NOTES, findings=findings(rows)
+    )
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -174,8 +154,8 @@ def findings(rows: Sequence[Row]) -> str:
     target = curves["DDIM", ERROR][-1].value
     said = [
         "The paper samples with DDIM alone and finds FAD lowest at 64 steps; it compares no samplers.",
-        f"Here DDIM with {last.setting['evaluations']} evaluations reaches FAD {_text(last)}; the lowest of all "
-        f"is {_text(lowest)}, {lowest.system} with {lowest.setting['evaluations']}.",
+        f"Here DDIM with {last.setting['evaluations']} evaluations reaches FAD {spoken(last, 1)}; the lowest of all "
+        f"is {spoken(lowest, 1)}, {lowest.system} with {lowest.setting['evaluations']}.",
     ]
     for title in TITLES.values():
         near = [row.setting["evaluations"] for row in curves[title, FAD] if row.value <= last.high]
@@ -252,10 +232,6 @@ def _draw_front(axes: Axes, rows: Sequence[Row], colours: dict) -> None:
 def _curve(rows: Sequence[Row], system: str, metric: str) -> list[Row]:
     found = [row for row in rows if row.system == system and row.metric == metric]
     return sorted(found, key=lambda row: row.setting["evaluations"])
-
-
-def _text(row: Row) -> str:
-    return f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]"
 
 
 def main() -> None:

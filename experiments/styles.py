@@ -16,7 +16,8 @@ from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
 from bassbench.render import BASS_PROGRAMS, Clip, bass_part, render_parts
 from bassbench.timbre import EMBEDDER, TimbreClassifier, fit_timbre
-from experiments.playing import Judge, Player
+from experiments.player import Player
+from experiments.playing import Judge
 from experiments.recall import Heard
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling

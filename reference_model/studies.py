@@ -1,5 +1,6 @@
 """What every study does the same way: find the model, make the measurements that are missing, report them all."""
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import Codec
 from bassbench.bootstrap import Interval
+from bassbench.datasets import ClipRequest
 from bassbench.files import atomic_path, content_hash, write_text
 from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
@@ -33,7 +35,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Makes the measurements of one study, which have these fields in common."""
+    """Makes the measurements of one study, which have these fields in common, and the tasks that they belong to."""
 
     experiment: str
     clips: int
@@ -56,6 +58,25 @@ class Measurements:
             )
             for metric in metrics
         )
+
+    def task(
+        self,
+        system: str,
+        setting: Mapping[str, Any],
+        metrics: Iterable[str],
+        measure: Callable[[Advance], Sequence[Interval]],
+    ) -> Task:
+        """One pass that measures these metrics of one system."""
+        return Task(self.of(system, setting, metrics), measure)
+
+    def rows(self, tasks: Sequence[Task], folder: Path, *, device: torch.device) -> list[Row]:
+        """All rows of the study, the missing ones measured, from its file in the folder for results.
+
+        Raises:
+            BadInputError: the file cannot be read or written.
+        """
+        store = RowStore(folder / f"{self.experiment}.jsonl")
+        return measure_missing(tasks, store, device=device.type, what=self.experiment)
 
 
 def load_model(weights: str, device: str) -> BassAccompaniment:
@@ -97,6 +118,11 @@ def codec(model: BassAccompaniment) -> Codec:
     return through_autoencoder
 
 
+def clips_hash(requests: Iterable[ClipRequest]) -> str:
+    """Eight hexadecimal digits of the clips of a study."""
+    return content_hash(*(request.key for request in requests))[:8]
+
+
 def clip_seed(seed: int, index: int) -> int:
     """The seed of one clip of a study."""
     return 1_000_000 * seed + index
@@ -120,6 +146,25 @@ def output_folder(path: Path) -> Path:
     except OSError as error:
         raise BadInputError(f"{path}: cannot be used as the folder for results ({error.strerror})") from None
     return path
+
+
+def keep_values(path: Path, values: Any) -> None:
+    """Keep what is measured of each clip, as JSON, beside the rows."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values))
+
+
+def kept_values(path: Path) -> Any:
+    """The values kept under `study/key.json` beside the rows `study.jsonl`.
+
+    Raises:
+        BadInputError: they are missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        rows = path.parent.with_suffix(".jsonl").name
+        raise BadInputError(f"{path}: cannot read ({error}); move {rows} away and run again") from None
 
 
 def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what: str) -> list[Row]:
@@ -149,17 +194,34 @@ def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what
     return [rows[wanted.key] for task in tasks for wanted in task.measurements]
 
 
-def report(rows: Sequence[Row], folder: Path, name: str, *, title: str, settings: Sequence[str], notes: str) -> None:
-    """Print the table of rows; write it as `name`.md, with the figure and the protocol card, and as `name`.csv.
+def report(
+    rows: Sequence[Row],
+    folder: Path,
+    name: str,
+    *,
+    title: str,
+    settings: Sequence[str],
+    notes: str,
+    findings: str = "",
+) -> None:
+    """Print the table and what was found; write them as `name`.md, with figure and protocol card, and `name`.csv.
 
     Raises:
         BadInputError: the rows were measured by different protocols, or a file cannot be written.
     """
     frame = table(rows, settings)
+    said = f"{notes.strip()}\n\n{findings}".strip()
     print(f"\n{title}\n\n{terminal(frame)}\n")
-    text = f"# {title}\n\n{markdown(frame)}\n{notes.strip()}\n\n![{title}]({name}.png)\n\n{protocol_card(rows)}"
+    text = f"# {title}\n\n{markdown(frame)}\n{said}\n\n![{title}]({name}.png)\n\n{protocol_card(rows)}"
     write_text(folder / f"{name}.md", text)
     write_csv(rows, folder / f"{name}.csv")
+    if findings:
+        print(findings)
+
+
+def spoken(row: Row, decimals: int = 2) -> str:
+    """A row's value and its interval, to be read in a sentence."""
+    return f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
 
 
 def protocol_card(rows: Iterable[Row]) -> str:

@@ -12,9 +12,10 @@ from bassbench.bad_input import BadInputError
 from bassbench.baselines import REAL, real
 from bassbench.rows import Row, RowStore
 from bassbench.song_bank import Song
-from experiments import cfg_sweep, playing, sizes
+from experiments import playing, sizes
 from experiments.cfg_sweep import DIFFERENCE, FULL, QUICK, SYSTEM, CFGSweep, cells, findings, rescale_text
-from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Player
+from experiments.player import Player
+from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
@@ -79,7 +80,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same_without_its_cache(
     config: CFGSweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(config, cfg=(3.0,))
-    monkeypatch.setattr(cfg_sweep, "anchors", lambda codec: {REAL: real})
+    monkeypatch.setattr(playing, "anchors", lambda codec: {REAL: real})
     config.run()
     cut = dataclasses.replace(config, output=tmp_path / "cut")
     monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))

@@ -10,7 +10,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL, noise, other_song, real
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
-from experiments import playing, samplers
+from experiments import playing
 from experiments.playing import FAD, MATCH
 from experiments.samplers import ERROR, FULL, QUICK, SECONDS, TITLES, Samplers, findings, steps_for
 from reference_model.pipeline import BassAccompaniment
@@ -42,7 +42,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     config: Samplers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     some = {REAL: real, OTHER: other_song, "noise": noise}
-    monkeypatch.setattr(samplers, "anchors", lambda codec: some)
+    monkeypatch.setattr(playing, "anchors", lambda codec: some)
     config.run()
     kinds = [f"samplers.{kind}" for kind in ("csv", "jsonl", "md", "png")]
     assert sorted(path.name for path in config.output.iterdir()) == kinds
