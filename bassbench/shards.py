@@ -36,6 +36,7 @@ from bassbench.stems.windows import WindowRequest, clip_of, sounds, window_gener
 
 _SETTINGS = "shards.json"
 _FORMAT = 1
+_FLAC_HEAD = 42  # bytes: the marker and the block STREAMINFO, whose last 16 are the MD5 of the decoded audio
 
 
 def write_shards(
@@ -163,6 +164,28 @@ def shard_urls(shards: str | Path | Sequence[str | Path]) -> list[str]:
         else:
             urls += _webdataset().shardlists.expand_urls(str(one))
     return urls
+
+
+def shard_hash(shard: str) -> str:
+    """Content hash of a shard on disk: of its samples' JSON, and of the MD5 of the audio that every FLAC begins with.
+
+    A URL, whose content is not at hand, is its own hash. Little is read, however large the shard.
+
+    Raises:
+        BadInputError: the file is damaged.
+    """
+    if not Path(shard).is_file():
+        return shard
+    parts: list[str | bytes] = []
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if (file := archive.extractfile(member)) is not None:
+                    head = _FLAC_HEAD if member.name.endswith(".flac") else member.size
+                    parts += [member.name, str(member.size), file.read(head)]
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise BadInputError(f"{shard}: cannot read ({error}); write the shards again") from None
+    return content_hash(*parts)
 
 
 def _whole_folder(folder: Path) -> list[str]:

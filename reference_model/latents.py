@@ -28,6 +28,20 @@ class LatentPairs:
     paths: tuple[Path, ...]
     frames: int
 
+    @classmethod
+    def long_enough(cls, paths: Sequence[Path], lengths: Sequence[int | None], frames: int) -> "LatentPairs":
+        """The clips of at least `frames` latent frames, given the length of each (None: it is missing).
+
+        Raises:
+            BadInputError: there is none.
+        """
+        found = tuple(path for path, length in zip(paths, lengths, strict=True) if length and length >= frames)
+        if not found:
+            raise BadInputError(
+                f"none of {len(paths)} clips has {frames} latent frames; use longer clips or fewer frames"
+            )
+        return cls(found, frames)
+
     def __len__(self) -> int:
         return len(self.paths)
 
@@ -67,10 +81,7 @@ def latent_pairs(
     for index, (mix_latent, bass_latent) in zip(missing, bar, strict=True):
         write_latents(paths[index], mix_latent, bass_latent)
         lengths[index] = bass_latent.shape[1]
-    long_enough = [path for path, length in zip(paths, lengths, strict=True) if length and length >= frames]
-    if not long_enough:
-        raise BadInputError(f"none of {len(keys)} clips has {frames} latent frames; use longer clips or fewer frames")
-    return LatentPairs(tuple(long_enough), frames)
+    return LatentPairs.long_enough(paths, lengths, frames)
 
 
 def write_latents(path: Path, mix: np.ndarray, bass: np.ndarray) -> None:
@@ -121,6 +132,11 @@ def encoder_hash(autoencoder: Autoencoder) -> str:
     return digest.hexdigest()[:24]
 
 
+def pair_folder(mix_autoencoder: Autoencoder, bass_autoencoder: Autoencoder) -> Path:
+    """The folder in the user's cache for all latents of a pair of autoencoders."""
+    return cache_folder("latents", content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder)))
+
+
 def song_latents(
     data: str,
     mix_autoencoder: Autoencoder,
@@ -152,7 +168,7 @@ def song_latents(
     return latent_pairs(
         [request.key for request in requests],
         encoded,
-        cache_folder("latents", content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))),
+        pair_folder(mix_autoencoder, bass_autoencoder),
         frames=frames,
         progress=f"{Path(data).name} latents" if progress else "",
     )

@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
-from bassbench.files import cache_folder, content_hash, write_text
+from bassbench.files import content_hash, write_text
 from bassbench.render import Clip
-from bassbench.shards import ShardedClips, shard_urls
+from bassbench.shards import ShardedClips, shard_hash, shard_urls
 from reference_model.autoencoder import Autoencoder
-from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_length, write_latents
+from reference_model.latents import LatentPairs, encode_pair, latent_length, pair_folder, write_latents
 
 
 def shard_latents(
@@ -30,17 +30,16 @@ def shard_latents(
     """Latents of all clips of shards (see `bassbench.shards.ShardedClips`), the same for any number of processes.
 
     `variants` passes, each with other random subsets of the stems in the mixes. A pass that was cut off goes on with
-    the clips that it had not encoded; shards on disk that were written anew are read anew, what a URL holds is taken to
-    stay. Every process of the accelerator must call this; they share the user's cache.
+    the clips that it had not encoded; shards on disk are known by their content, and what a URL holds is taken to stay.
+    Every process of the accelerator must call this; they share the user's cache.
 
     Raises:
         BadInputError: a shard is missing or damaged, the cache cannot be written or is not shared by the processes, or
             no clip has `frames` latent frames.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    encoders = content_hash(encoder_hash(mix_autoencoder), encoder_hash(bass_autoencoder))
-    folder = cache_folder("latents", encoders)
-    index = f"shards-{content_hash(*map(_state, shard_urls(data)), str(variants))}"
+    folder = pair_folder(mix_autoencoder, bass_autoencoder)
+    index = f"shards-{content_hash(*map(shard_hash, shard_urls(data)), str(variants))}"
     mine = folder / f"{index}.{rank}-of-{world}.json"
     if not mine.exists():
         names = list(_encoded(data, variants, mix_autoencoder, bass_autoencoder, folder, progress=rank == 0))
@@ -53,10 +52,7 @@ def shard_latents(
             raise BadInputError(f"{path}: missing; set BASSBENCH_CACHE to a folder that all machines share")
         names += json.loads(path.read_text())
     paths = sorted(folder / f"{name}.npz" for name in set(names))
-    long_enough = [path for path in paths if (latent_length(path) or 0) >= frames]
-    if not long_enough:
-        raise BadInputError(f"{data}: none of {len(paths)} clips has {frames} latent frames")
-    return LatentPairs(tuple(long_enough), frames)
+    return LatentPairs.long_enough(paths, [latent_length(path) for path in paths], frames)
 
 
 def _encoded(
@@ -76,15 +72,6 @@ def _encoded(
             if latent_length(path) is None:
                 write_latents(path, *encode_pair(mix_autoencoder, bass_autoencoder, clip.mix, clip.bass))
             yield name
-
-
-def _state(shard: str) -> str:
-    """What changes when a shard on disk is written anew."""
-    path = Path(shard)
-    if not path.is_file():
-        return shard
-    about = path.stat()
-    return f"{path.absolute()} {about.st_size} {about.st_mtime_ns}"
 
 
 def _name(clip: Clip) -> str:

@@ -1,6 +1,8 @@
 """Latents of shards: the same pairs for one process and for two, encoded once, and trained on by the command."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,14 +82,25 @@ encode = module.encode_pair
 
 def test_shards_written_anew_are_encoded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
-    found = []
+    found, shard = [], tmp_path / "shards/000000.tar"
     for hertz in (60, 70):
         trees.write(tmp_path / "data/song/bass.wav", trees.tone(hertz))
         trees.write(tmp_path / "data/song/piano.wav", trees.tone(300))
-        (tmp_path / "shards/000000.tar").unlink(missing_ok=True)
+        shard.unlink(missing_ok=True)
         write_shards(open_dataset(tmp_path / "data"), tmp_path / "shards", progress=False)
+        os.utime(shard, (0, 0))  # nothing but the content tells them apart
         found.append(shard_latents(str(tmp_path / "shards"), *CODERS, accelerator=process(0, 1), frames=16))
     assert len(found[0]) == len(found[1]) == 1 and found[0].paths != found[1].paths
+
+
+def test_shards_that_were_moved_are_not_encoded_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
+    first = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), frames=16)
+    monkeypatch.setattr(module, "ShardedClips", None)  # not even read
+    moved = shutil.copytree(folder, tmp_path / "moved", copy_function=shutil.copyfile)
+    assert shard_latents(str(moved), *CODERS, accelerator=process(0, 1), frames=16).paths == first.paths
 
 
 def test_the_command_trains_on_shards(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from bassbench import shards
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
-from bassbench.shards import ShardedClips, write_shards
+from bassbench.shards import ShardedClips, shard_hash, write_shards
 from bassbench.stems.layouts import StemDataset, open_dataset
 from bassbench.stems.windows import WindowRequest
 
@@ -127,6 +127,22 @@ def test_an_empty_folder_and_a_missing_package(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(BadInputError, match=r"pip install 'bassbench\[webdataset\]'"):
         shards.write_shards(open_dataset(trees.mixes(tmp_path / "in")), tmp_path / "out", progress=False)
+
+
+def test_the_hash_of_a_shard_is_of_its_audio_and_a_url_is_its_own(tmp_path: Path) -> None:
+    hashes, sizes = [], set()
+    for start in (0, 1, 0):
+        trees.write(tmp_path / "data/song/bass.wav", trees.tone(60))
+        trees.write(tmp_path / "data/song/piano.wav", np.roll(trees.tone(300), start, axis=0))
+        (tmp_path / "shards/000000.tar").unlink(missing_ok=True)
+        (shard,) = write_shards(open_dataset(tmp_path / "data"), tmp_path / "shards", progress=False)
+        hashes.append(shard_hash(str(shard)))
+        sizes.add(shard.stat().st_size)
+    assert hashes[0] == hashes[2] != hashes[1] and len(sizes) == 1
+    assert shard_hash("https://host/000000.tar") == "https://host/000000.tar"
+    shard.write_bytes(b"not a shard" * 100)
+    with pytest.raises(BadInputError, match="cannot read"):
+        shard_hash(str(shard))
 
 
 def test_settings_are_json(folder: Path) -> None:
