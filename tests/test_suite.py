@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_suite import PLUGIN, arguments, ended, installed, numbers, row, run, started
+from tiny_suite import ON_TINY_DATA, PLUGIN, arguments, ended, installed, numbers, row, run, started
 
 from bassbench.__main__ import main
 from bassbench.baselines import REAL
@@ -104,18 +104,7 @@ def test_collapsed_and_broken_clips_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_what_a_system_played_scores_as_the_system_did(folder: Path, tmp_path: Path) -> None:
-    shared = [
-        "--data",
-        "tiny",
-        "--embedder",
-        "tiny",
-        "--pair-embedder",
-        "tiny",
-        "--clips",
-        "7",
-        "--output",
-        str(tmp_path / "out"),
-    ]
+    shared = [*ON_TINY_DATA, "--clips", "7", "--output", str(tmp_path / "out")]
     main(["score", str(folder / "audio"), *shared, "--metrics", "FAD,tiny level", "--name", "tiny tone"])
     scored, played = RowStore(tmp_path / "out" / "rows.jsonl").rows(), RowStore(folder / "rows.jsonl").rows()
     for name in ("FAD", "tiny level", "passes the gate"):

@@ -39,20 +39,12 @@ def forget() -> None:
         cached.cache_clear()
 
 
+ON_TINY_DATA = ["--data", "tiny", "--embedder", "tiny", "--pair-embedder", "tiny"]
+
+
 def arguments(output: Path, *more: str, clips: int = 7, metrics: str = METRICS) -> list[str]:
     """A run of the tiny system on the tiny data."""
-    shared = [
-        "--data",
-        "tiny",
-        "--embedder",
-        "tiny",
-        "--pair-embedder",
-        "tiny",
-        "--clips",
-        str(clips),
-        "--output",
-        str(output),
-    ]
+    shared = [*ON_TINY_DATA, "--clips", str(clips), "--output", str(output)]
     return ["run", "tiny-tone", *more, *shared, "--metrics", metrics, "--batch-size", "3"]
 
 
