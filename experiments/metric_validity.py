@@ -264,8 +264,8 @@ def findings(rows: Sequence[Row]) -> str:
     ]
     seen = [row for row in shown if row.low > 0.5]
     missed, undefined = (
-        "; ".join(f"{row.system} ({row.setting['damage']}, {row.setting['split']})" for row in rows) or "none"
-        for rows in ([row for row in shown if row.low <= 0.5], [row for row in shown if np.isnan(row.low)])
+        "; ".join(f"{row.system} ({row.setting['damage']}, {row.setting['split']})" for row in cases) or "none"
+        for cases in ([row for row in shown if row.low <= 0.5], [row for row in shown if np.isnan(row.low)])
     )
     return (
         "The paper trusts its metrics. Here each is held against damage that it exists to see: it tells the damaged "
