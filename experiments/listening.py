@@ -95,7 +95,7 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
     weights: dict[str, Any] = {"weights": studies.weights_hash(model)}
     measurements = studies.Measurements(NAME, count, config.seed, how)
     tasks = []
-    for name, anchor in anchors(studies.codec(model)).items():
+    for name, anchor in anchors(model.through_codec).items():
         setting = weights if name == CODEC else {}
 
         def of_anchor(advance: studies.Advance, anchor: Anchor = anchor) -> list[Interval]:

@@ -11,7 +11,7 @@ Clips are measured one at a time and each is on disk before the next; run it aga
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -188,25 +188,14 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
             device=config.device,
             seed=config.seed,
         )
-        wanted = tuple(
-            Measurement(
-                experiment=NAME,
-                system=metric.name,
-                setting={
-                    "split": split,
-                    "damage": name,
-                    "version": metric.version,
-                    **({"codec": clips.codec.hash} if name == damage.CODEC else {}),
-                },
-                metric=kind,
-                clips=len(evaluated),
-                seed=config.seed,
-                protocol=how,
-            )
-            for metric in metrics
-            for name in clips.damages
-            for kind in (AUC, PAIRED)
-        )
+        made = studies.Measurements(NAME, len(evaluated), config.seed, how)
+        wanted: list[Measurement] = []
+        for metric in metrics:
+            for name in clips.damages:
+                setting: dict[str, Any] = {"split": split, "damage": name, "version": metric.version}
+                if name == damage.CODEC:
+                    setting["codec"] = clips.codec.hash
+                wanted += made.of(metric.name, setting, (AUC, PAIRED))
 
         def measure(advance: studies.Advance, split: str = split, clips: DamagedClips = clips) -> list[Interval]:
             values = clips.values(config.output / NAME / f"{split}.jsonl", config.processes, advance)
@@ -219,7 +208,7 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
                     results += separation(scores[UNDAMAGED], scores[name], metric.direction, config.seed)
             return results
 
-        tasks.append(studies.Task(wanted, measure))
+        tasks.append(studies.Task(tuple(wanted), measure))
     store = RowStore(config.output / f"{NAME}.jsonl")
     return studies.measure_missing(tasks, store, device=str(find_device(config.device)), what=NAME)
 

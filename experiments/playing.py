@@ -262,7 +262,7 @@ def anchor_tasks(
         measurements.task(
             name, codec if name == CODEC else {}, (*metrics, *more), partial(measure, name=name, anchor=anchor)
         )
-        for name, anchor in anchors(studies.codec(player.model)).items()
+        for name, anchor in anchors(player.model.through_codec).items()
     ]
 
 

@@ -94,11 +94,10 @@ class Styles:
 
     def anchor(self, name: str, model: BassAccompaniment) -> Sounds:
         """The anchor's bass for each clip."""
-        codec = studies.codec(model)
         for index, request in enumerate(self.judge.requests):
             clip, style = cached_clip(request), self.style(index)
             if name == CODEC:
-                audio = codec(style.bass)
+                audio = model.through_codec(style.bass)
             elif name == NOISE:
                 audio = noise(clip, style, studies.clip_seed(self.judge.seed, index))
             elif name == REAL:

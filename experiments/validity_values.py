@@ -53,7 +53,7 @@ def model_codec(weights: str, device: str) -> ModelCodec:
         BadInputError: unknown or damaged weights, unavailable device.
     """
     model = studies.load_model(weights, device)
-    return ModelCodec(studies.codec(model), studies.networks_hash(model.bass_autoencoder))
+    return ModelCodec(model.through_codec, studies.networks_hash(model.bass_autoencoder))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from bassbench.embedding_cache import embed_cached, embed_keyed
 from bassbench.fad import FewWindowsWarning, Resample, fad, frechet_distance
 from bassbench.files import content_hash
 from bassbench.gaussian import Gaussian
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.rows import Row, RowStore
 from bassbench.timbre import fit_timbre, timbre_protocol
 from reference_model import evaluate_bass as bass
 from reference_model import evaluate_codec as codec
@@ -151,18 +151,8 @@ class Evaluation:
             "interval": "95 %, bootstrap over songs",
         }
         setting = {"split": split, "weights": self.weights, "steps": self.config.steps, "cfg": self.config.cfg}
-        wanted = tuple(
-            Measurement(
-                experiment=NAME,
-                system=system,
-                setting=setting,
-                metric=metric,
-                clips=len(requests),
-                seed=self.config.seed,
-                protocol=how,
-            )
-            for system, metric in keys
-        )
+        study = studies.Measurements(NAME, len(requests), self.config.seed, how)
+        wanted = tuple(one for system, metric in keys for one in study.of(system, setting, (metric,)))
 
         def run(advance: studies.Advance) -> list[Interval]:
             results = measure(requests, advance)
@@ -173,9 +163,9 @@ class Evaluation:
     @property
     def _codecs(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         coder = self.model.bass_autoencoder
-        found = {CODEC: codec.through_codec(self.model)}
+        found: dict[str, Callable[[np.ndarray], np.ndarray]] = {CODEC: self.model.through_codec}
         if coder.linear is not None and coder.config.integrate_phase:
-            found[LINEAR] = codec.through_codec(self.model, network=False)
+            found[LINEAR] = partial(self.model.through_codec, network=False)
         return found
 
     def _codec_keys(self) -> tuple[tuple[str, str], ...]:
@@ -264,7 +254,7 @@ class Evaluation:
 
     def _ceiling(self, request: ClipRequest) -> Gaussian:
         def decoded() -> np.ndarray:
-            return codec.through_codec(self.model)(cached_clip(request).bass)
+            return self.model.through_codec(cached_clip(request).bass)
 
         key = self._decoded_key(CODEC, request)
         return Gaussian.from_samples(embed_keyed(key, decoded, DEFAULT_EMBEDDER, device=str(self.model.device)))

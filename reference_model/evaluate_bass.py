@@ -18,7 +18,7 @@ from bassbench.render import BASS_PROGRAMS, Note
 from bassbench.song_bank import Chord
 from bassbench.timbre import EMBEDDER as TIMBRE_EMBEDDER
 from bassbench.timbre import TimbreClassifier
-from reference_model.evaluate_codec import played_by, through_codec
+from reference_model.evaluate_codec import played_by
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.studies import Advance, clip_seed, in_batches
 
@@ -132,7 +132,6 @@ def grounding_results(
 
     A style is another song's bass, played by a random program.
     """
-    coder = through_codec(model)
     programs = np.random.default_rng([seed, 0x57]).choice(BASS_PROGRAMS, len(requests))
     right: defaultdict[str, list[float]] = defaultdict(list)
     for batch in in_batches(len(requests), batch_size):
@@ -143,7 +142,7 @@ def grounding_results(
             np.stack([clip.mix for clip in clips]), style=np.stack(styles), seeds=seeds, sampling=sampling
         )
         for index, style, bass in zip(batch, styles, basses, strict=True):
-            for name, audio in ((STYLE, style), (CODED_STYLE, coder(style)), (OWN, bass)):
+            for name, audio in ((STYLE, style), (CODED_STYLE, model.through_codec(style)), (OWN, bass)):
                 guess = classifier.identify(embed_cached(audio, TIMBRE_EMBEDDER))
                 right[name].append(float(guess == programs[index]))
             advance()

@@ -10,7 +10,6 @@ up, in dB, absolute, of clips whose side is above -40 dB.
 """
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import librosa
@@ -22,7 +21,6 @@ from bassbench.metrics.stereo import side_to_mid_db
 from bassbench.pitch import PitchTrack, bass_pitch
 from bassbench.render import BASS_PROGRAMS, Clip, Note, bass_part, render_parts
 from reference_model.codec_probes import level_error, log_spectral_distance
-from reference_model.pipeline import BassAccompaniment
 
 NOTES, LEVEL, LSD = "notes that keep their pitch", "level error", "log-spectral distance"
 STFT, MEL, SDR, WIDTH = "STFT distance", "mel distance", "SI-SDR", "stereo width difference"
@@ -91,18 +89,6 @@ def other_program(clip: Clip, seed: int) -> int:
     """One of the bass programs, another than the clip's."""
     others = [program for program in BASS_PROGRAMS if program != clip.bass_program]
     return int(np.random.default_rng([seed, 0x960]).choice(others))
-
-
-def through_codec(model: BassAccompaniment, *, network: bool = True) -> Callable[[np.ndarray], np.ndarray]:
-    """The bass autoencoder of a model, audio `(2, samples)` to audio; without `network` its linear path alone."""
-
-    def decoded(audio: np.ndarray) -> np.ndarray:
-        coder = model.bass_autoencoder
-        with torch.inference_mode():
-            latent = coder.encode(torch.from_numpy(audio)[None].to(model.device))
-            return coder.decode(latent, audio.shape[1], network=network)[0].cpu().numpy()
-
-    return decoded
 
 
 def _distance(

@@ -52,7 +52,7 @@ def prepared(unet: UNet, *, bfloat16: bool, compiled: bool = False) -> VPredicto
 def _compiled(network: nn.Module) -> VPredictor:
     from torch._dynamo.exc import BackendCompilerFailed  # seconds to import
 
-    kernels, length = torch.compile(network), 0
+    kernels, length = torch.compile(network.forward), 0
 
     def evaluate(noisy: Tensor, level: Tensor, mix: Tensor) -> Tensor:
         nonlocal length

@@ -200,6 +200,16 @@ class BassAccompaniment:
                 at += piece.shape[2]
         return audio
 
+    def through_codec(self, bass: np.ndarray, *, network: bool = True) -> np.ndarray:
+        """What the bass autoencoder makes of a bass `(2, samples)`; without `network` its linear path alone.
+
+        Raises:
+            BadInputError: there is no such path, or the bass is not stereo or empty.
+        """
+        coder = self.bass_autoencoder
+        latent = coder.encode(torch.from_numpy(bass)[None])
+        return coder.decode(latent, bass.shape[1], network=network)[0].cpu().numpy()
+
 
 def level_gain(rms: np.ndarray) -> np.ndarray:
     """Factor that brings mixes of the root mean squares `rms` into the range of levels that the model was trained on.

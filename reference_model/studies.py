@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
-from bassbench.baselines import Codec
 from bassbench.bootstrap import Interval
 from bassbench.datasets import ClipRequest
 from bassbench.files import atomic_path, content_hash, write_text
@@ -105,17 +103,6 @@ def networks_hash(*networks: torch.nn.Module) -> str:
 def codec_setting(model: BassAccompaniment) -> dict[str, str]:
     """The setting of an anchor that goes through the bass autoencoder."""
     return {"codec": networks_hash(model.bass_autoencoder)}
-
-
-def codec(model: BassAccompaniment) -> Codec:
-    """The model's bass autoencoder as a function from audio to audio."""
-
-    def through_autoencoder(audio: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            latent = model.bass_autoencoder.encode(torch.from_numpy(audio)[None].to(model.device))
-        return model.decode(latent, audio.shape[1])[0]
-
-    return through_autoencoder
 
 
 def clips_hash(requests: Iterable[ClipRequest]) -> str:

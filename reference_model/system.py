@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from bassbench.files import content_hash
 from bassbench.pretrained import find_device
@@ -45,6 +44,4 @@ class Reference:
 
     def codec(self, audio: np.ndarray) -> np.ndarray:
         """Audio `(2, samples)` through the bass autoencoder."""
-        with torch.inference_mode():
-            latent = self.model.bass_autoencoder.encode(torch.from_numpy(audio)[None].to(self.model.device))
-        return self.model.decode(latent, audio.shape[1])[0]
+        return self.model.through_codec(audio)

@@ -78,12 +78,14 @@ class Measure:
         audio: float | None = None,
         dtype: str = "float32",
         rounds: int | None = None,
+        plainly: Callable[[], Any] | None = None,
         **kept: Any,
     ) -> Any:
         """What `work` returns.
 
         `system` is ours or a peer's name, `audio` the seconds of stereo audio that a call stands for, `dtype` what its
-        matrix products compute in, `rounds` a fixed number of them for what is slow; other keywords are kept.
+        matrix products compute in, `rounds` a fixed number of them for what is slow, `plainly` the same work for what
+        counting operations would keep from being compiled; other keywords are kept.
         """
 
         processor: list[float] = []
@@ -96,7 +98,9 @@ class Measure:
             return result
 
         with FlopCounterMode(display=False) as counter:
-            result, once = _timed(finished)
+            result, once = _timed(plainly or finished)
+        if plainly is not None:
+            finished()  # compiles
         if once < _TOO_LONG and self.budget:
             once = _timed(finished)[1]
         self.benchmark.group = group
