@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from experiments.panels import headline, panels, plain_numbers
 
@@ -98,13 +99,14 @@ def _bars(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_xlim(right=axes.get_xlim()[1] * 2)
     plain_numbers(axes.xaxis)
+    axes.xaxis.set_major_locator(LogLocator(10))
     axes.legend(loc="lower right")
 
 
 def _say(axes: Axes, places: Sequence[float] | np.ndarray, values: Sequence[float]) -> None:
     for place, value in zip(places, values, strict=True):
         if np.isfinite(value):
-            axes.annotate(f"{value:.3g}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+            axes.annotate(f"{float(f'{value:.3g}'):g}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
 
 
 def _empty(axes: Axes) -> None:
