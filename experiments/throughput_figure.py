@@ -106,7 +106,8 @@ def _bars(axes: Axes, part: pd.DataFrame) -> None:
 def _say(axes: Axes, places: Sequence[float] | np.ndarray, values: Sequence[float]) -> None:
     for place, value in zip(places, values, strict=True):
         if np.isfinite(value):
-            axes.annotate(f"{float(f'{value:.3g}'):g}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+            said = f"{float(f'{value:.3g}'):g}"
+            axes.annotate(said, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
 
 
 def _empty(axes: Axes) -> None:

@@ -12,13 +12,14 @@ Figure = Callable[[pd.DataFrame], float]
 
 @dataclass(frozen=True)
 class Target:
-    """At least `least`, or at most where `at_most`; `cause` is said where it is missed."""
+    """At least `least`, or at most where `at_most`; `cause` is said where it is missed; `gpu`: of its rows alone."""
 
     name: str
     least: float
     figure: Figure
     cause: str
     at_most: bool = False
+    gpu: bool = False
 
     def met(self, value: float) -> bool:
         """Whether a measured value reaches it."""
@@ -67,6 +68,18 @@ def generation(case: str, frames: int = 256) -> Figure:
     )
 
 
+def generation_of_arrays(batch: int) -> Figure:
+    """Times real time of a batch of clips of 23.8 s, from arrays to arrays, with 8 evaluations."""
+    return lambda frame: float(
+        _rows(frame, "generation, arrays", case="8 evaluations", batch=batch)["real_time_factor"].max()
+    )
+
+
+def training_share(frame: pd.DataFrame) -> float:
+    """The largest share, in percent, of the peak of matrix products that training in bfloat16 reaches."""
+    return 100 * float(_rows(frame, "training step", dtype="bfloat16")["share_of_peak"].max())
+
+
 def growth(column: str) -> Figure:
     """How a column grows with the clips of a FAD: the slope of logarithms, 1 where proportional, 0 where flat."""
 
@@ -85,6 +98,7 @@ _NETWORK = (
     "both sides spend nearly all their time in the same network and on the same threads; what this project saves is in "
     "reading, statistics and the distance"
 )
+_LAUNCHES = "a batch of one leaves the GPU waiting for its next kernel"
 TARGETS = (
     Target("codec, encode: times the fastest peer", 5, codec_ratio("encode"), "the peers' encoders are small enough"),
     Target("codec, decode: times the fastest peer", 5, codec_ratio("decode"), "the phase is integrated bin by bin"),
@@ -112,6 +126,9 @@ TARGETS = (
         "FAD: exponent of time over clips", 1.1, growth("seconds"), "few clips, or a machine that was not quiet", True
     ),
     Target("FAD: exponent of memory over clips", 0.2, growth("memory_mb"), "memory grows with clips", True),
+    Target("GPU: generation, 8 evaluations: times real time", 3_000, generation_of_arrays(1), _LAUNCHES, gpu=True),
+    Target("GPU: the same, a batch of 64", 20_000, generation_of_arrays(64), "the codec's share grows", gpu=True),
+    Target("GPU: training, % of the bfloat16 peak", 40, training_share, "the U-Net's products are small", gpu=True),
 )
 
 
@@ -123,9 +140,9 @@ def targets(frame: pd.DataFrame, *, busy: bool = False) -> pd.DataFrame:
     missed = "missed, on a busy machine: " if busy else "missed: "
     lines = []
     for target in TARGETS:
-        value = target.figure(frame)
+        value = target.figure(frame[frame["device"] != "cpu"] if target.gpu else frame)
         if np.isnan(value):
-            verdict = "not measured"
+            verdict = "not measured: takes a GPU" if target.gpu else "not measured"
         else:
             verdict = "met" if target.met(value) else missed + target.cause
         wanted = f"at most {target.least:g}" if target.at_most else f"at least {target.least:g}"

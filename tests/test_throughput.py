@@ -102,7 +102,18 @@ def test_targets_are_met_missed_or_not_measured() -> None:
     assert verdicts["codec, decode: times the fastest peer"].startswith("missed: ")
     assert verdicts["FAD: exponent of memory over clips"] == "met"
     nothing = targets(rows({**SAVED, "benchmarks": BENCHMARKS[-1:]}))
-    assert set(nothing["verdict"]) == {"not measured"} and set(nothing["measured"]) == {""}
+    assert set(nothing["verdict"]) == {"not measured", "not measured: takes a GPU"} and set(nothing["measured"]) == {""}
+
+
+def test_targets_of_a_gpu_take_its_rows_alone() -> None:
+    fast = {"case": "8 evaluations", "batch": 1, "audio_seconds": 24.0}
+    name = "GPU: generation, 8 evaluations: times real time"
+
+    def verdict(device: str) -> str:
+        frame = rows({**SAVED, "benchmarks": [entry("generation, arrays", 0.004, device=device, **fast)]})
+        return targets(frame).set_index("what it is")["verdict"][name]
+
+    assert verdict("a GPU") == "met" and verdict("cpu") == "not measured: takes a GPU"
 
 
 def test_a_figure_of_few_benchmarks(tmp_path: Path) -> None:

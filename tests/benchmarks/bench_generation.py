@@ -49,13 +49,14 @@ def test_wav_to_wav(
     assert bass.exists()
 
 
-def test_accompany(measure: Measure, preset: str, device: torch.device, batch: int) -> None:
-    """Arrays in and out, 8 steps with guidance."""
+@pytest.mark.parametrize(("case", "cfg"), [("8 evaluations", 1.0), ("8 steps, guided", 2.0)])
+def test_accompany(measure: Measure, preset: str, device: torch.device, batch: int, case: str, cfg: float) -> None:
+    """Arrays in and out, 8 steps."""
     model, mix = reference_model(preset, device), noise(batch, CLIP_FRAMES)
     bass = measure(
-        lambda: model.accompany(mix, seeds=range(batch), sampling=Sampling(steps=8, cfg=2.0)),
+        lambda: model.accompany(mix, seeds=range(batch), sampling=Sampling(steps=8, cfg=cfg)),
         group="generation, arrays",
-        case="8 steps, guided",
+        case=case,
         audio=batch * seconds(CLIP_FRAMES),
         dtype="bfloat16" if model.bfloat16 else "float32",
         batch=batch,
