@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.run_settings import FREE_TO_CHANGE, RunSettings, refuse_impossible
 from bassbench.runs import (
     RunFolder,
     load_tensors,
@@ -30,7 +31,7 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
-from bassbench.trainer import Throughput, describe, make_accelerator, micro_batches, stop_unless_finite
+from bassbench.trainer import Throughput, describe, micro_batches, stop_unless_finite
 from contrastive.augment import Augmentation, augmented
 from contrastive.batch_loss import Negatives, batch_losses
 from contrastive.config import MATCHERS, MIN_SECONDS
@@ -41,17 +42,13 @@ from contrastive.songs import SongFeatures, song_features
 from contrastive.validation import validate
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunSettings):
     """One training run. What is not given is the preset's."""
 
     run: Path = Path("runs/matcher")
     """Folder for log, checkpoint and weights (matcher.safetensors)."""
     preset: Literal["tiny", "small", "paper"] = "small"
-    data: str = "train"
-    """Split of the song bank to train on, or a folder of stems."""
-    validation_data: str = "validation"
-    """The same, to validate on."""
     songs: int | None = None
     """Songs or tracks of the data (default: the preset's number of the bank's train split, all of other data)."""
     variants: int = 1
@@ -72,19 +69,8 @@ class TrainingConfig:
     weight_decay: float = 0.05
     clip: float = 1.0
     """Largest gradient norm."""
-    seed: int = 0
-    precision: Literal["auto", "bf16", "no"] = "auto"
-    """auto: bfloat16 where it is fast, float32 elsewhere."""
-    device: Literal["auto", "cpu"] = "auto"
-    threads: int | None = None
     processes: int = 2
     """Rendering processes, for songs whose features are not in the cache yet."""
-    log_every: int = 10
-    validate_every: int = 250
-    checkpoint_every: int = 250
-    tensorboard: bool = False
-    dry_run: bool = False
-    """Print what would be trained, and stop."""
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -92,10 +78,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "small": {"steps": 1_100, "batch_size": 24, "learning_rate": 2e-3, "songs": 1_200},
     "paper": {"steps": 100_000, "batch_size": 256, "learning_rate": 3e-4},
 }
-_FREE_TO_CHANGE = (
-    *("run", "device", "threads", "processes", "precision", "accumulate", "tensorboard", "dry_run"),
-    *("log_every", "validate_every", "checkpoint_every"),
-)
 
 
 @dataclass
@@ -110,14 +92,14 @@ class State:
         """Write the checkpoint, and the weights as they would be shipped."""
         tensors = {f"matcher.{name}": tensor for name, tensor in self.matcher.state_dict().items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer")
-        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=_FREE_TO_CHANGE)})
+        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=FREE_TO_CHANGE)})
         self.matcher.save_pretrained(run.path / "matcher.safetensors")
 
     def resume(self, run: RunFolder, config: TrainingConfig) -> None:
         """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
         if run.checkpoint.exists():
             tensors, metadata = load_tensors(run.checkpoint)
-            refuse_other_settings(run.path, metadata.get("config", {}), settings_of(config, free=_FREE_TO_CHANGE))
+            refuse_other_settings(run.path, metadata.get("config", {}), settings_of(config, free=FREE_TO_CHANGE))
             prefix = "matcher."
             self.matcher.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -140,8 +122,7 @@ def train(
     """
     config = resolved(config)
     assert config.steps and config.batch_size and config.learning_rate
-    if accelerator is None:
-        accelerator = make_accelerator(config.precision, config.device)
+    accelerator = accelerator or config.accelerator()
     run, device = RunFolder(config.run, config.tensorboard and accelerator.is_main_process), accelerator.device
     parts = micro_batches(config.batch_size, accelerator, config.accumulate)
     sizes = MATCHERS[config.preset]
@@ -238,16 +219,11 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     if config.data != "train":
         missing.pop("songs", None)
     config = dataclasses.replace(config, **missing)
-    names = ("steps", "batch_size", "accumulate", "variants", "processes")
-    for name in (*names, "log_every", "validate_every", "checkpoint_every"):
-        if getattr(config, name) < 1:
-            raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
+    refuse_impossible(config, ("steps", "batch_size", "variants"))
     if config.seconds < MIN_SECONDS:
         raise BadInputError(f"--seconds must be at least {MIN_SECONDS:g}, got {config.seconds:g}")
     if config.validation_songs < 2:
         raise BadInputError("retrieval takes at least 2 in --validation-songs")
-    if config.checkpoint_every % config.log_every:
-        raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
     return config
 
 
@@ -260,9 +236,7 @@ def main() -> None:
                 print(describe(dataclasses.asdict(config), {"matcher": Matcher(MATCHERS[config.preset])}))
             return
         RunFolder(config.run)  # refused now, not after the songs are rendered
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        accelerator = make_accelerator(config.precision, config.device)
+        accelerator = config.accelerator()
         RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         sizes = MATCHERS[config.preset].features
         with accelerator.main_process_first():

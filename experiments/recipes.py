@@ -116,7 +116,8 @@ class Recipes:
             validation_clips=6,
             threads=self.threads,
             validate_every=max(RECIPES[name].steps // 4, 1),
-            checkpoint_every=max(RECIPES[name].steps // 4, 1),
+            log_every=5,
+            checkpoint_every=max(RECIPES[name].steps // 20 * 5, 5),
         )
         sources = [
             training_stems(data, "bass", count=count) for data, count in (("train", self.songs), ("validation", 6))

@@ -1,23 +1,22 @@
 """What a training run of an autoencoder can be told, and what of it must stay the same when it is resumed."""
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 from accelerate import PartialState
 
 from bassbench.bad_input import BadInputError
+from bassbench.run_settings import RunSettings, refuse_impossible, require
 from bassbench.runs import RunFolder
 from reference_model.autoencoder_objective import RECIPES, Recipe
 from reference_model.config import AUTOENCODERS, AutoencoderConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainAutoencoder:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainAutoencoder(RunSettings):
     """Settings of one run; None takes the preset's recipe."""
 
     which: Literal["mix", "bass"]
-    run: Path
     preset: str = "small"
     steps: int | None = None
     batch_size: int | None = None
@@ -33,26 +32,15 @@ class TrainAutoencoder:
     """Latent frames that the linear path is fitted on."""
     data: str = "train"
     """Split of the song bank to train on, a folder of stems (for the mix autoencoder also of mixes) or of shards."""
-    validation_data: str = "validation"
-    """The same, to validate on."""
     clips: int | None = None
     """Training songs of the bank; None: all."""
     validation_clips: int = 12
-    seed: int = 0
-    threads: int = 1
-    processes: int = 1
-    """Worker processes that render songs not yet in the cache."""
     precision: Literal["auto", "bf16", "no"] = "auto"
     """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
-    accumulate: int = 1
-    """Micro-batches that are added up to a step, to fit memory."""
     validate_every: int = 500
     checkpoint_every: int = 100
     figures: bool = False
     """Draw reconstructions of three validation clips at every validation."""
-    tensorboard: bool = False
-    dry_run: bool = False
-    """Print what would be trained, and stop."""
 
     @property
     def recipe(self) -> Recipe:
@@ -95,9 +83,7 @@ def identity(settings: TrainAutoencoder) -> dict:
 def check(settings: TrainAutoencoder) -> None:
     """Raise BadInputError for settings that no run can have."""
     _ = settings.recipe, settings.config
-    names = ("crop_frames", "fit_frames", "validation_clips", "accumulate", "validate_every", "checkpoint_every")
-    for name, low in [*((name, 1) for name in names), ("ema", 0)]:
-        if getattr(settings, name) < low:
-            raise BadInputError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(settings, name)}")
+    refuse_impossible(settings, ("crop_frames", "fit_frames", "validation_clips"))
+    require(settings, "ema", 0)
     if settings.ema >= 1:
         raise BadInputError(f"--ema must be below 1, got {settings.ema}")

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bassbench import run_settings
 from bassbench.bad_input import BadInputError
+from bassbench.run_settings import RunSettings, refuse_impossible
 from reference_model.positional_bias import Positions
 from reference_model.unet import UNETS, UNetConfig
 
 SHIPPED = Path(__file__).parent / "weights" / "small"
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunSettings):
     """One training run. What is not given is the preset's."""
 
     run: Path
@@ -26,8 +28,6 @@ class TrainingConfig:
     steps: int | None = None
     batch_size: int | None = None
     """Of all processes together."""
-    accumulate: int = 1
-    """Micro-batches that are added up to a step, to fit memory."""
     learning_rate: float | None = None
     mix_autoencoder: Path = SHIPPED / "mix_autoencoder.safetensors"
     bass_autoencoder: Path = SHIPPED / "bass_autoencoder.safetensors"
@@ -35,8 +35,6 @@ class TrainingConfig:
     """Weights to start from instead of random ones (see `reference_model.rebase`)."""
     data: str = "train"
     """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
-    validation_data: str = "validation"
-    """The same, to validate on."""
     songs: int | None = None
     """Songs or tracks of the data (default: all)."""
     variants: int = 1
@@ -50,22 +48,9 @@ class TrainingConfig:
     ema: float = 0.998
     unconditional: float = 0.15
     """Share of examples whose mix is zeroed."""
-    seed: int = 0
-    precision: Literal["auto", "bf16", "no"] = "auto"
-    """auto: bfloat16 where it is fast, float32 elsewhere."""
-    device: Literal["auto", "cpu"] = "auto"
-    threads: int | None = None
-    processes: int = 1
-    """Rendering processes, for songs that are not in the cache yet."""
-    log_every: int = 10
-    validate_every: int = 250
-    checkpoint_every: int = 250
     sample_every: int | None = None
     """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none. Default: ten
     validations apart."""
-    tensorboard: bool = False
-    dry_run: bool = False
-    """Print what would be trained, and stop."""
 
 
 # Not in the paper: the learning rate. The paper: 500 k steps, batch 128, AdamW(0.9, 0.999).
@@ -76,10 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None}
 """What a run had that was begun before there was the choice."""
-FREE_TO_CHANGE = (
-    *("run", "device", "threads", "processes", "precision", "accumulate", "initial", "tensorboard", "dry_run"),
-    *("log_every", "validate_every", "checkpoint_every", "sample_every"),
-)
+FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every")
 
 
 def unet_config(config: TrainingConfig) -> UNetConfig:
@@ -97,18 +79,5 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     if config.sample_every is None:
         missing["sample_every"] = 10 * config.validate_every
     config = dataclasses.replace(config, **missing)
-    for name in (
-        "steps",
-        "batch_size",
-        "accumulate",
-        "frames",
-        "variants",
-        "log_every",
-        "validate_every",
-        "checkpoint_every",
-    ):
-        if getattr(config, name) < 1:
-            raise BadInputError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
-    if config.checkpoint_every % config.log_every:
-        raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
+    refuse_impossible(config, ("steps", "batch_size", "frames", "variants"))
     return config

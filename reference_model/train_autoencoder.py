@@ -90,8 +90,7 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
 
 def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> State:
     """Build everything and, where the run folder holds a checkpoint, go on from it."""
-    torch.set_num_threads(settings.threads)
-    recipe, accelerator = settings.recipe, Accelerator()
+    recipe, accelerator = settings.recipe, dataclasses.replace(settings, precision="no").accelerator()
     reduced = automatic_precision(settings.precision, accelerator.device.type) == "bf16"
     with accelerator.main_process_first():
         autoencoder = initial_autoencoder(settings, clips, folder)
@@ -210,7 +209,7 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
         throughput.stop()
         bar.update()
         bar.set_postfix(loss=f"{row['loss']:.3f}")
-        if main and (state.step % 10 == 0 or state.step <= 10):
+        if main and state.step % settings.log_every == 0:
             folder.log(step=state.step, **row, **throughput.row())
         if main and state.step % settings.validate_every == 0:
             folder.log(step=state.step, **validate(state, audio, mel))

@@ -32,7 +32,6 @@ from bassbench.shards import is_sharded
 from bassbench.trainer import (
     Throughput,
     describe,
-    make_accelerator,
     micro_batches,
     stop_unless_finite,
     update_average,
@@ -101,7 +100,7 @@ def train(
     """
     config = resolved(config)
     assert config.steps and config.batch_size and config.learning_rate
-    accelerator = accelerator or make_accelerator(config.precision, config.device)
+    accelerator = accelerator or config.accelerator()
     device, main = accelerator.device, accelerator.is_main_process
     run = RunFolder(config.run, config.tensorboard and main)
     micro = micro_batches(config.batch_size, accelerator, config.accumulate)
@@ -237,9 +236,7 @@ def main() -> None:
                 print(describe(dataclasses.asdict(config), {"unet": UNet(unet_config(config))}))
             return
         RunFolder(config.run)  # refused now, not after the songs are encoded
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        accelerator = make_accelerator(config.precision, config.device)
+        accelerator = config.accelerator()
         RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         mix_autoencoder = Autoencoder.from_pretrained(config.mix_autoencoder)
         bass_autoencoder = Autoencoder.from_pretrained(config.bass_autoencoder)

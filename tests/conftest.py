@@ -34,6 +34,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model with random weights, and a matcher."""
+    from tiny_studies import save_tiny_weights  # imports the studies, which most tests do without
+
+    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
 def song() -> Song:
     """Eight bars of C major at 120 BPM: bass roots, a chord part, drums; known by construction."""
     midi = pretty_midi.PrettyMIDI()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_studies import MATCHER, SAMPLES, made_row, save_tiny_weights, use_made_songs
+from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
 from bassbench import embedding_cache
 from bassbench.bad_input import BadInputError
@@ -20,25 +20,14 @@ from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture
 def config(weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CFGSweep:
     use_made_songs(song, monkeypatch)
     return CFGSweep(
-        clips=4,
         cfg=(0.0, 1.0, 3.0),
         phi=(0.0, 1.0),
         steps=2,
-        reference_clips=5,
-        embedder="log-mel",
-        weights=str(weights),
-        matcher=weights / MATCHER,
-        output=tmp_path / "out",
-        batch_size=3,
+        **few_clips(weights, tmp_path / "out"),
     )
 
 

@@ -39,7 +39,7 @@ def model(requests: list[ClipRequest], tmp_path_factory: pytest.TempPathFactory)
     clips = [cached_clip(request) for request in requests]
     coders = {}
     for which in ("mix", "bass"):
-        settings = TrainAutoencoder(which, runs / which, preset="tiny", steps=5, fit_frames=1_024)
+        settings = TrainAutoencoder(which=which, run=runs / which, preset="tiny", steps=5, fit_frames=1_024)
         stems = [getattr(clip, which) for clip in clips]
         coders[which] = train_autoencoder(settings, stems, stems[:1])
         shutil.copy(runs / which / "weights.safetensors", folder / f"{which}_autoencoder.safetensors")
@@ -49,7 +49,7 @@ def model(requests: list[ClipRequest], tmp_path_factory: pytest.TempPathFactory)
         tmp_path_factory.mktemp("latents"),
         frames=32,
     )
-    config = TrainingConfig(runs / "unet", preset="tiny", steps=10, frames=32, device="cpu", precision="no")
+    config = TrainingConfig(run=runs / "unet", preset="tiny", steps=10, frames=32, device="cpu", precision="no")
     train_diffusion(config, pairs, pairs)
     shutil.copy(runs / "unet" / "unet.safetensors", folder)
     return load(folder)

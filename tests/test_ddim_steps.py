@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_studies import MATCHER, made_row, save_tiny_weights, use_made_songs
+from tiny_studies import few_clips, made_row, use_made_songs
 
 from bassbench import embedding_cache
 from bassbench.audio import SAMPLE_RATE
@@ -27,11 +27,6 @@ from reference_model.pipeline import BassAccompaniment
 SECOND = "FAD, musicnn"
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture(autouse=True)
 def _made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     use_made_songs(song, monkeypatch)
@@ -44,15 +39,9 @@ def _made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def config(weights: Path, tmp_path: Path) -> DDIMSteps:
     return DDIMSteps(
-        clips=4,
-        reference_clips=5,
         steps=(1, 2, 64),
-        embedder="log-mel",
         second_embedder="musicnn",
-        weights=str(weights),
-        matcher=weights / MATCHER,
-        output=tmp_path / "out",
-        batch_size=3,
+        **few_clips(weights, tmp_path / "out"),
     )
 
 

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_studies import save_tiny_weights
 
 from bassbench.baselines import REAL
 from bassbench.bootstrap import statistic_interval
@@ -19,14 +17,6 @@ from reference_model.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, co
 from reference_model.linear_probe import probe, probe_song
 
 SAMPLES = 36 * 4096
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    save_tiny_weights(folder)
-    return folder
 
 
 @pytest.mark.filterwarnings("ignore::reference_model.pipeline.UnrecordedEncodersWarning")

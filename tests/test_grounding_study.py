@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_studies import MATCHER, SAMPLES, made_row, save_tiny_weights, use_made_songs
+from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
 from bassbench import timbre
 from bassbench.bad_input import BadInputError
@@ -33,28 +33,17 @@ from experiments.styles import ANCHORS, CODEC, COSINE, DIFFERENT, EUCLIDEAN, SAM
 from reference_model.pipeline import BassAccompaniment
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture
 def config(weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grounding:
     use_made_songs(song, monkeypatch)
     monkeypatch.setattr(timbre, "load_songs", lambda split: [song])
     monkeypatch.setattr(timbre, "SECONDS", 4.0)
     return Grounding(
-        clips=4,
         strength=(0.5,),
         exponent=(0.0,),
         steps=2,
         timbre_examples=32,
-        reference_clips=5,
-        embedder="log-mel",
-        weights=str(weights),
-        matcher=weights / MATCHER,
-        output=tmp_path / "out",
-        batch_size=3,
+        **few_clips(weights, tmp_path / "out"),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_studies import MATCHER, SAMPLES, made_row, save_tiny_weights
+from tiny_studies import MATCHER, SAMPLES, made_row
 
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL
@@ -33,11 +33,6 @@ class Melodies:
 
     def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
         return "melody", generator.standard_normal((16, 32)), generator.standard_normal((8, 32))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(autouse=True)

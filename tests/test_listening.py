@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_studies import save_tiny_weights
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
@@ -17,14 +15,6 @@ from experiments.listening import GAIN, GATE, OWN, SHARE, SWAPPED, VOICED, Heard
 from reference_model.pipeline import BassAccompaniment
 
 SAMPLES = 32 * 4096
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    save_tiny_weights(folder)
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -4,14 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_studies import save_tiny_weights
+from tiny_studies import MATCHER
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
 from bassbench.song_bank import Song
-from contrastive.config import MATCHERS
-from contrastive.encoder import Matcher
 from experiments import match_matrix
 from experiments.match_matrix import MatchMatrix, matrix_scores, permutation_p, soft_assignment
 
@@ -39,12 +36,9 @@ def test_scores_of_a_perfect_matrix() -> None:
 
 
 def test_a_run_writes_everything_and_a_second_computes_nothing(
-    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    weights, output = tmp_path / "weights", tmp_path / "out"
-    save_tiny_weights(weights)
-    Matcher(MATCHERS["tiny"]).save_pretrained(weights / "matcher.safetensors")
+    output = tmp_path / "out"
     requests = [ClipRequest(song, seed, SAMPLES) for seed in range(3)]
     monkeypatch.setattr(match_matrix, "clip_requests", lambda split, count: requests[:count])
     config = MatchMatrix(
@@ -52,7 +46,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
         steps=2,
         cfg=(1.0, 3.0),
         weights=str(weights),
-        matcher=weights / "matcher.safetensors",
+        matcher=weights / MATCHER,
         output=output,
         batch_size=2,
     )

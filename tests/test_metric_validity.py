@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_studies import save_tiny_weights
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
@@ -60,11 +58,9 @@ def test_separation_of_known_scores() -> None:
 
 
 def test_a_run_writes_everything_and_a_second_computes_nothing(
-    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    weights, output = tmp_path / "weights", tmp_path / "out"
-    save_tiny_weights(weights)
+    output = tmp_path / "out"
     requests = [ClipRequest(song, seed, SAMPLES) for seed in range(8)]
     monkeypatch.setattr(metric_validity, "clip_requests", lambda split: requests)
     monkeypatch.setattr(metric_validity, "MIN_SONGS", 2)

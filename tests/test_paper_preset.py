@@ -14,7 +14,7 @@ from reference_model.unet import UNETS, UNet
 
 def test_the_autoencoder_with_its_critics(tmp_path: Path) -> None:
     clip = 0.1 * np.random.default_rng(0).standard_normal((2, 4 * R_TIME)).astype(np.float32)
-    settings = TrainAutoencoder("bass", tmp_path, preset="paper", batch_size=1, crop_frames=4, precision="no")
+    settings = TrainAutoencoder(which="bass", run=tmp_path, preset="paper", batch_size=1, crop_frames=4, precision="no")
     state = prepare(settings, [clip], RunFolder(tmp_path))
     before = [parameter.detach().clone() for parameter in state.autoencoder.parameters()]
     row = train_step(state, settings, [clip])

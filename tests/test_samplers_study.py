@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tiny_studies import MATCHER, made_row, save_tiny_weights, use_made_songs
+from tiny_studies import few_clips, made_row, use_made_songs
 
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL, noise, other_song, real
@@ -17,24 +17,13 @@ from reference_model.pipeline import BassAccompaniment
 from reference_model.sampler import SAMPLERS
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture
 def config(weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samplers:
     use_made_songs(song, monkeypatch)
     return Samplers(
-        clips=4,
         evaluations=(2, 4),
         converged=12,
-        reference_clips=5,
-        embedder="log-mel",
-        weights=str(weights),
-        matcher=weights / MATCHER,
-        output=tmp_path / "out",
-        batch_size=3,
+        **few_clips(weights, tmp_path / "out"),
     )
 
 

@@ -46,7 +46,7 @@ class Melodies:
 
 def config(run: Path, **changes: object) -> TrainingConfig:
     every = {"log_every": 1, "validate_every": 10, "checkpoint_every": 5}
-    tiny = TrainingConfig(run, preset="tiny", warmup=2, device="cpu", precision="no", **every)
+    tiny = TrainingConfig(run=run, preset="tiny", warmup=2, device="cpu", precision="no", **every)
     return dataclasses.replace(tiny, **changes)
 
 

@@ -1,6 +1,7 @@
 """What the tests of the sampling studies share: tiny random weights, and few short clips of one made song."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +40,19 @@ def save_tiny_weights(folder: Path) -> Path:
     unet.save_pretrained(folder / "unet.safetensors", encoders=encoders)
     Matcher(MATCHERS["tiny"]).save_pretrained(folder / MATCHER)
     return folder
+
+
+def few_clips(weights: Path, output: Path) -> dict[str, Any]:
+    """Settings of a study of these weights that takes seconds."""
+    return {
+        "clips": 4,
+        "reference_clips": 5,
+        "embedder": "log-mel",
+        "weights": str(weights),
+        "matcher": weights / MATCHER,
+        "output": output,
+        "batch_size": 3,
+    }
 
 
 def use_made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> list[ClipRequest]:
