@@ -11,12 +11,13 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from bassbench.arrangement import Note
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path, cache_folder, content_hash
-from bassbench.render import CLIP_SAMPLES, Clip, Note, default_soundfont, render_clip
+from bassbench.render import CLIP_SAMPLES, Clip, default_soundfont, render_clip
 from bassbench.song_bank import Chord, Song, load_songs
 
-_RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise the number when render.py's output changes
+_RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise it when a rendering changes
 _EFFECTS = "1"  # raise the number when effects.py's output changes
 
 UNSEEN_FONT = "unseen-font"

@@ -25,10 +25,11 @@ import soundfile
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path, content_hash
-from bassbench.render import CLIP_SAMPLES, Clip, Note
+from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.metadata import read_mapping
 from bassbench.stems.training import even_starts

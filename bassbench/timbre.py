@@ -8,12 +8,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from bassbench.arrangement import BASS_PROGRAMS, Part, arrange
 from bassbench.audio import SAMPLE_RATE
 from bassbench.embed import protocol
 from bassbench.embedding_cache import embed_keyed
 from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding
-from bassbench.render import BASS_PROGRAMS, Part, arrange, default_soundfont, render_parts
+from bassbench.render import default_soundfont, render_parts
 from bassbench.song_bank import Song, load_songs
 
 EMBEDDER = "log-mel"

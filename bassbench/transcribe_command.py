@@ -11,10 +11,10 @@ import soundfile
 import soxr
 import tyro
 
+from bassbench.arrangement import BASS_PROGRAMS, Note
 from bassbench.audio import read_audio
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path
-from bassbench.render import BASS_PROGRAMS, Note
 from bassbench.transcription import transcribe
 
 _RATE = 11_025  # all that the transcriber hears

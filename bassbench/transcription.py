@@ -21,11 +21,11 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 
+from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE, resample
 from bassbench.onsets import OnsetEnvelope, onset_envelope
 from bassbench.pitch import SILENT_RMS, PitchTrack, bass_pitch
 from bassbench.remembered import remembered
-from bassbench.render import Note
 
 _STRONG = 2.0
 """A rise of this many dB begins a note by itself."""

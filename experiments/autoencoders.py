@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bassbench.arrangement import bass_part
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
@@ -29,7 +30,7 @@ from bassbench.fad import fad
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
 from bassbench.pretrained import find_device
-from bassbench.render import Clip, bass_part, render_parts
+from bassbench.render import Clip, render_parts
 from bassbench.rows import Row
 from experiments import sizes
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure

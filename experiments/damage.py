@@ -10,9 +10,10 @@ import functools
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from bassbench.arrangement import BASS_PROGRAMS, Note, bass_part
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
 from bassbench.baselines import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
-from bassbench.render import BASS_PROGRAMS, Clip, Note, bass_part, render_parts
+from bassbench.render import Clip, render_parts
 
 VERSION = 1  # raise it when what a damage gives changes
 CONTROL, CODEC = "played again", "codec"

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from scipy.signal import fftconvolve
 
+from bassbench.arrangement import Note, Part
 from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import Anchor, half_beat, noise, other_song
 from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.files import atomic_path, cache_folder, content_hash
-from bassbench.render import Clip, Note, Part, render_parts
+from bassbench.render import Clip, render_parts
 from contrastive.songs import tonic_of
 from experiments import damage
 from experiments.match_listeners import Listener

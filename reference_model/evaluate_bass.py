@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bassbench.arrangement import BASS_PROGRAMS, Note
 from bassbench.baselines import OTHER, REAL
 from bassbench.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.datasets import ClipRequest, cached_clip
@@ -14,7 +15,6 @@ from bassbench.gate import gate
 from bassbench.metric import Scored
 from bassbench.metrics import harmony, level, rhythm
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import BASS_PROGRAMS, Note
 from bassbench.song_bank import Chord
 from bassbench.timbre import EMBEDDER as TIMBRE_EMBEDDER
 from bassbench.timbre import TimbreClassifier

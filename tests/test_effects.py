@@ -5,11 +5,12 @@ import sys
 import numpy as np
 import pytest
 
+from bassbench.arrangement import arrange
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, ClipRequest, clip_requests, unseen_soundfont
 from bassbench.effects import Timbre, apply_effects, draw_timbre
 from bassbench.pitch import bass_pitch
-from bassbench.render import arrange, render_clip
+from bassbench.render import render_clip
 from bassbench.song_bank import load_songs
 
 SAMPLES = 6 * 44_100

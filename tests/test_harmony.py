@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bassbench.arrangement import BASS_PROGRAMS, Note, Part
 from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import half_beat_late, other_song, real, semitone_up, silence
 from bassbench.chroma import Chroma, Key, chroma, estimated_key
@@ -24,7 +25,7 @@ from bassbench.metrics.harmony import (
     voiced_share,
 )
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import BASS_PROGRAMS, Clip, Note, Part, render_clip, render_parts
+from bassbench.render import Clip, render_clip, render_parts
 from bassbench.song_bank import Chord, Song
 
 MEASURE = {metric.name: metric.measure for metric in METRICS}

@@ -6,19 +6,10 @@ import librosa
 import numpy as np
 import pytest
 
+from bassbench.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
 from bassbench.bad_input import BadInputError
-from bassbench.render import (
-    BASS_PROGRAMS,
-    CLIP_SAMPLES,
-    Note,
-    Part,
-    arrange,
-    render_clip,
-    render_parts,
-    render_stems,
-    transposed,
-)
+from bassbench.render import CLIP_SAMPLES, render_clip, render_parts, render_stems
 from bassbench.song_bank import Song
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bassbench.render import BASS_PROGRAMS
+from bassbench.arrangement import BASS_PROGRAMS
 from bassbench.song_bank import load_songs
 from bassbench.timbre import fit_timbre, timbre_example, timbre_protocol
 

@@ -6,11 +6,12 @@ import mir_eval
 import numpy as np
 import pytest
 
+from bassbench.arrangement import BASS_PROGRAMS, Note, Part
 from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import noise
 from bassbench.datasets import load_clips
 from bassbench.onsets import onset_envelope
-from bassbench.render import BASS_PROGRAMS, Note, Part, render_parts
+from bassbench.render import render_parts
 from bassbench.transcription import comb_pitch, transcribe
 
 

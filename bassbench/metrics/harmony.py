@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bassbench.arrangement import Note
 from bassbench.chroma import Chroma, Key, chroma, estimated_key
 from bassbench.metric import ClipMetric, Scored
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import Clip, Note
+from bassbench.render import Clip
 from bassbench.song_bank import Chord, parse_chord
 
 _DOWNBEAT_FROM, _DOWNBEAT_TO = 0.04, 0.2

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
+from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.files import content_hash
 from bassbench.gate import GateLimits
-from bassbench.render import CLIP_SAMPLES, Clip, Note
+from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.stems.file_hash import file_hash
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.track import BASS, Track
