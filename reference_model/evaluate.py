@@ -6,7 +6,6 @@ Run it again to go on where it was cut off. Definitions of the codec's measures:
 """
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,11 +18,10 @@ import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import OTHER, REAL, derangement
-from bassbench.bootstrap import Interval, mean_interval, resampled, shifted_interval
+from bassbench.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.datasets import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, protocol
 from bassbench.embedding_cache import embed_cached, embed_keyed
-from bassbench.fad import FewWindowsWarning, Resample, fad, frechet_distance
 from bassbench.files import content_hash
 from bassbench.gaussian import Gaussian
 from bassbench.rows import Row, RowStore
@@ -32,6 +30,7 @@ from reference_model import evaluate_bass as bass
 from reference_model import evaluate_codec as codec
 from reference_model import studies
 from reference_model.evaluate_bass import OWN, RATIO, Results
+from reference_model.evaluate_fad import distance, distance_ratio
 from reference_model.linear_probe import ProbeSong, probe, probe_song
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.targets import (
@@ -47,7 +46,6 @@ from reference_model.targets import (
     write_report,
 )
 
-_REPLICATES = 100
 _TIMBRE_EXAMPLES = 192
 
 
@@ -169,13 +167,14 @@ class Evaluation:
         return found
 
     def _codec_keys(self) -> tuple[tuple[str, str], ...]:
-        metrics = (*codec.CLIP_MEASURES, FAD, CODEC_RATIO)
+        metrics = (*codec.CLIP_MEASURES, codec.ALL_NOTES, FAD, CODEC_RATIO)
         return (*((system, metric) for system in self._codecs for metric in metrics), (PROGRAM, FAD))
 
     def _codec(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
         codecs = self._codecs
         values: dict[tuple[str, str], list[float]] = {}
         windows: dict[str, list[Gaussian]] = {name: [] for name in (REAL, PROGRAM, *codecs)}
+        kept: dict[str, list[np.ndarray]] = {name: [] for name in codecs}
         for index, request in enumerate(requests):
             clip = cached_clip(request)
             other = codec.other_program(clip, studies.clip_seed(self.config.seed, index))
@@ -184,14 +183,19 @@ class Evaluation:
             for system, code in codecs.items():
                 decoded = code(clip.bass)
                 windows[system].append(self._windows(decoded, self._decoded_key(system, request)))
+                kept[system].append(codec.notes_kept(clip, decoded))
                 for metric, value in codec.codec_measures(clip, decoded).items():
                     values.setdefault((system, metric), []).append(value)
             advance()
         results: Results = {key: self._mean(numbers) for key, numbers in values.items()}
+        for system, notes in kept.items():
+            results[system, codec.ALL_NOTES] = self._share(notes)
         real = windows[REAL]
         for system in (PROGRAM, *codecs):
-            results[system, FAD] = self._fad(real, windows[system])
-            results[system, CODEC_RATIO] = self._fad_ratio(real, windows[system], windows[PROGRAM], paired=True)
+            results[system, FAD] = distance(real, windows[system], self._generator(), resample="paired")
+            results[system, CODEC_RATIO] = distance_ratio(
+                real, windows[system], windows[PROGRAM], self._generator(), resample="paired"
+            )
         return results
 
     def _probe(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
@@ -231,8 +235,10 @@ class Evaluation:
         if split == "test":
             reference = [self._windows(cached_clip(request).bass) for request in self._reference(len(requests))]
             ceiling = [self._ceiling(request) for request in requests]
-            results[OWN, FAD] = self._fad(reference, windows, paired=False)
-            results[OWN, OWN_RATIO] = self._fad_ratio(reference, windows, ceiling, paired=False)
+            results[OWN, FAD] = distance(reference, windows, self._generator(), resample="independent")
+            results[OWN, OWN_RATIO] = distance_ratio(
+                reference, windows, ceiling, self._generator(), resample="independent"
+            )
         return results
 
     def _grounding(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
@@ -268,37 +274,21 @@ class Evaluation:
             return Gaussian.from_samples(embed_cached(audio, DEFAULT_EMBEDDER, device=device))
         return Gaussian.from_samples(embed_keyed(key, lambda: audio, DEFAULT_EMBEDDER, device=device))
 
-    def _fad(self, reference: list[Gaussian], songs: list[Gaussian], *, paired: bool = True) -> Interval:
-        resample: Resample = "paired" if paired else "independent"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FewWindowsWarning)  # both sides of a ratio have as many windows
-            found = fad(reference, songs, generator=self._generator(), replicates=_REPLICATES, resample=resample)
-        return Interval(found.value, found.low, found.high)
-
-    def _fad_ratio(
-        self, reference: list[Gaussian], songs: list[Gaussian], others: list[Gaussian], *, paired: bool
-    ) -> Interval:
-        generator = self._generator()
-
-        def ratio(drawn: np.ndarray | None, times: np.ndarray | None) -> float:
-            real = Gaussian.pooled(reference, drawn)
-            over, under = (frechet_distance(real, Gaussian.pooled(side, times)) for side in (songs, others))
-            return over / under if under else float("nan")
-
-        def replicate() -> float:
-            times = resampled(len(songs), generator)
-            return ratio(times if paired else resampled(len(reference), generator), times)
-
-        value = ratio(None, None)
-        low, high, _ = shifted_interval(value, replicate, _REPLICATES, possible=min(len(songs), len(reference)) > 1)
-        return Interval(value, low, high)
-
     def _partner(self, count: int) -> np.ndarray:
         return derangement(count, generator=self._generator())
 
     def _mean(self, numbers: Sequence[float]) -> Interval:
         values = np.asarray(numbers)
         return mean_interval(values[~np.isnan(values)], generator=self._generator())
+
+    def _share(self, notes: Sequence[np.ndarray]) -> Interval:
+        """Share of the notes of all songs that are True."""
+
+        def share(songs: np.ndarray) -> float:
+            drawn = np.concatenate([notes[song] for song in songs])
+            return float(drawn.mean()) if len(drawn) else float("nan")
+
+        return statistic_interval(share, len(notes), generator=self._generator())
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(self.config.seed)

@@ -2,7 +2,8 @@
 
 Definitions. Notes: of the notes whose pitch the estimator (`bassbench.pitch`, median f0 of the note's voiced frames)
 gets right on the original, the share whose median f0 afterwards is within 50 cents of the original's; a note that is
-no longer voiced is lost. Level: decoded over original, absolute, in dB. Log-spectral distance: see
+no longer voiced is lost. The share of all clips' notes counts every note alike, the mean over songs every song, however
+few of its notes have a clear pitch. Level: decoded over original, absolute, in dB. Log-spectral distance: see
 `reference_model.codec_probes`. STFT and mel distance: auraloss's defaults (spectral convergence plus mean difference of
 log magnitudes; windows 600, 1200 and 240 of FFTs 1024, 2048 and 512, hops 120, 240 and 50; 128 mel bands of FFT 1024,
 hop 256), on the middle 3 s. SI-SDR: Le Roux et al. 2019. Width: difference of the side's energy over the mid's, 20 Hz
@@ -24,6 +25,7 @@ from bassbench.render import Clip, render_parts
 from reference_model.codec_probes import level_error, log_spectral_distance
 
 NOTES, LEVEL, LSD = "notes that keep their pitch", "level error", "log-spectral distance"
+ALL_NOTES = "notes of all songs that keep their pitch"
 STFT, MEL, SDR, WIDTH = "STFT distance", "mel distance", "SI-SDR", "stereo width difference"
 CLIP_MEASURES = (NOTES, LEVEL, LSD, STFT, MEL, SDR, WIDTH)
 _RESOLUTIONS = ((1024, 600, 120), (2048, 1200, 240), (512, 240, 50))
@@ -37,10 +39,11 @@ def codec_measures(clip: Clip, decoded: np.ndarray) -> dict[str, float]:
     ours, theirs = torch.from_numpy(decoded), torch.from_numpy(real)
     middle = max((real.shape[1] - _EXCERPT) // 2, 0)
     excerpts = theirs[:, middle : middle + _EXCERPT], ours[:, middle : middle + _EXCERPT]
+    kept = notes_kept(clip, decoded)
     width = side_to_mid_db(real, below=SAMPLE_RATE / 2)
     change = abs(side_to_mid_db(decoded, below=SAMPLE_RATE / 2) - width) if width > _NARROWEST_DB else float("nan")
     return {
-        NOTES: notes_kept(bass_pitch(real), bass_pitch(decoded), clip.bass_notes),
+        NOTES: float(kept.mean()) if len(kept) else float("nan"),
         LEVEL: abs(level_error(theirs, ours)),
         LSD: log_spectral_distance(theirs, ours),
         STFT: float(np.mean([_distance(*excerpts, *resolution, None) for resolution in _RESOLUTIONS])),
@@ -50,8 +53,13 @@ def codec_measures(clip: Clip, decoded: np.ndarray) -> dict[str, float]:
     }
 
 
-def notes_kept(track: PitchTrack, decoded: PitchTrack, notes: tuple[Note, ...]) -> float:
-    """Share of the rightly heard notes that keep their pitch within 50 cents; NaN if none is heard rightly.
+def notes_kept(clip: Clip, decoded: np.ndarray) -> np.ndarray:
+    """Whether each rightly heard note of the clip keeps its pitch within 50 cents in `decoded` `(2, samples)`."""
+    return kept_by_tracks(bass_pitch(clip.bass), bass_pitch(decoded), clip.bass_notes)
+
+
+def kept_by_tracks(track: PitchTrack, decoded: PitchTrack, notes: tuple[Note, ...]) -> np.ndarray:
+    """The same from the pitch tracks of the original and the decoded bass, `(rightly heard notes,)` booleans.
 
     Raises:
         ValueError: the tracks differ in length.
@@ -67,7 +75,7 @@ def notes_kept(track: PitchTrack, decoded: PitchTrack, notes: tuple[Note, ...]) 
         pitch = float(np.median(track.midi[heard]))
         if abs(pitch - note.pitch) < 0.5:
             kept.append(bool(after.any()) and abs(float(np.median(decoded.midi[after])) - pitch) < 0.5)
-    return float(np.mean(kept)) if kept else float("nan")
+    return np.array(kept, dtype=bool)
 
 
 def si_sdr(real: np.ndarray, decoded: np.ndarray) -> float:

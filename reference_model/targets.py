@@ -49,7 +49,8 @@ def _bass(metric: str, asked: str = "-", met: Callable[[float], bool] | None = N
 
 
 TARGETS = (
-    _codec(codec.NOTES, ">= 0.97", lambda value: value >= 0.97),
+    _codec(codec.ALL_NOTES, ">= 0.97", lambda value: value >= 0.97),
+    _codec(codec.NOTES),
     _codec(codec.LEVEL, "<= 1 dB", lambda value: value <= 1),
     _codec(codec.LSD, "<= 2.5 dB", lambda value: value <= 2.5),
     _codec(codec.STFT),

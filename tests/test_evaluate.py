@@ -11,9 +11,9 @@ from bassbench.datasets import ClipRequest
 from bassbench.pitch import bass_pitch
 from bassbench.rows import RowStore
 from bassbench.song_bank import Chord, Song
-from reference_model import evaluate, evaluate_bass, linear_probe, targets
+from reference_model import evaluate, evaluate_bass, evaluate_fad, linear_probe, targets
 from reference_model.evaluate import Evaluate
-from reference_model.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, codec_measures, notes_kept
+from reference_model.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, codec_measures, kept_by_tracks
 from reference_model.linear_probe import probe, probe_song
 
 SAMPLES = 36 * 4096
@@ -31,7 +31,7 @@ def test_a_run_writes_every_number_and_a_second_computes_nothing(
         return [ClipRequest(song, seed, SAMPLES) for seed in seeds]
 
     monkeypatch.setattr(evaluate, "requests_of", made)
-    monkeypatch.setattr(evaluate, "_REPLICATES", 2)
+    monkeypatch.setattr(evaluate_fad, "_REPLICATES", 2)
     monkeypatch.setattr(evaluate, "_TIMBRE_EXAMPLES", 32)
     monkeypatch.setattr(evaluate_bass, "_RESAMPLES", 20)
     monkeypatch.setattr(linear_probe, "_RESAMPLES", 20)
@@ -73,8 +73,9 @@ def test_a_bass_a_semitone_up_keeps_no_note(song: Song) -> None:
     track = bass_pitch(clip.bass)
     moved = type(track)(track.times, track.f0 * 2 ** (0.6 / 12), track.voiced, track.level)
     near = type(track)(track.times, track.f0 * 2 ** (0.4 / 12), track.voiced, track.level)
-    assert notes_kept(track, moved, clip.bass_notes) == 0
-    assert notes_kept(track, near, clip.bass_notes) == 1
+    assert not kept_by_tracks(track, moved, clip.bass_notes).any()
+    assert kept_by_tracks(track, near, clip.bass_notes).all() and len(kept_by_tracks(track, near, clip.bass_notes))
+    assert not len(kept_by_tracks(track, near, ()))
 
 
 def test_the_probe_reads_what_is_in_the_latents_and_nothing_else() -> None:
