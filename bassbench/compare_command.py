@@ -21,8 +21,9 @@ from bassbench.paired import holm, paired_difference
 from bassbench.rows import Row, RowStore
 from bassbench.run_folder import ROWS, RunConfig, read_config, read_values
 from bassbench.set_metrics import SET_METRICS, SetMetric
-from bassbench.sources import FolderSource, KeptSource, Pieces, Source
+from bassbench.sources import FolderSource, Pieces, Source
 from bassbench.suite import Plan, embedded_sets, partners
+from bassbench.system_source import KeptSource
 from bassbench.table import interval_text, markdown, protocol_differences, terminal
 
 

@@ -26,7 +26,7 @@ from bassbench.rows import Row, RowStore, measured
 from bassbench.run_folder import ROWS, TABLE, RunConfig, start_run, write_values
 from bassbench.scoreboard import markdown_board, terminal_board
 from bassbench.set_metrics import MIN_SONGS, SetMetric
-from bassbench.sources import STYLES, AnchorSource, Pieces, Source, SystemSource
+from bassbench.sources import STYLES, AnchorSource, Pieces, Source
 from bassbench.suite import (
     GATE,
     SECONDS,
@@ -41,6 +41,7 @@ from bassbench.suite import (
     partners,
     set_value,
 )
+from bassbench.system_source import SystemSource
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import numpy as np
 from bassbench.baselines import half_beat
 from bassbench.metric import ClipMetric, Scored
 from bassbench.render import Clip
-from bassbench.sources import SystemSource
 from bassbench.spectrum import log_spectral_distance
+from bassbench.system_source import SystemSource
 
 CLIPS = 8
 """Probing plays each clip three times more, so a few stand for all."""

@@ -9,7 +9,8 @@ import tyro
 from bassbench.bad_input import BadInputError
 from bassbench.evaluation import Evaluation, Subject, evaluate, processes, report_run
 from bassbench.files import content_hash
-from bassbench.sources import FolderSource, Pieces, Source, SystemSource
+from bassbench.sources import FolderSource, Pieces, Source
+from bassbench.system_source import SystemSource
 from bassbench.systems import load_system, parse_arguments
 
 

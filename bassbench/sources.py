@@ -1,27 +1,23 @@
-"""Where the basses under test come from: a folder of files, a system that plays, or an anchor.
+"""Where the basses under test come from: a folder of files or an anchor here, a system in `bassbench.system_source`.
 
 A source gives the bass of the clip at an index, and a hash of all that this bass depends on without making it.
 """
 
 import dataclasses
-import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import soundfile
 
-from bassbench.audio import SAMPLE_RATE, fit_length, read_audio, resample, write_audio
+from bassbench.audio import SAMPLE_RATE, fit_length, read_audio
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import VERSION as ANCHOR_VERSION
 from bassbench.baselines import Anchor
 from bassbench.clip_set import ClipEntry
-from bassbench.files import atomic_path, content_hash
+from bassbench.files import content_hash
 from bassbench.metric import Scored
 from bassbench.plugins import warn_once
-from bassbench.protocols import Accompanist
 from bassbench.render import Clip
 from bassbench.stems.reading import AUDIO_SUFFIXES
 
@@ -170,139 +166,14 @@ class FolderSource:
 
     def key(self, index: int) -> str:
         """Hash of the clip and of the file's bytes."""
-        return content_hash(self.pieces.entries[index].key, _bytes(self.files[index]))
+        return content_hash(self.pieces.entries[index].key, content_of(self.files[index]))
 
     def give(self, index: int) -> Scored:
         """The clip with the file's audio at 44.1 kHz; a length that differs by up to 0.25 s is made to fit."""
         clip = self.pieces.entries[index].load()
         bass = read_audio(self.files[index])
-        _check_length(bass.shape[1], clip.mix.shape[1], SAMPLE_RATE, str(self.files[index]))
+        check_length(bass.shape[1], clip.mix.shape[1], SAMPLE_RATE, str(self.files[index]))
         return Scored(clip, fit_length(bass, clip.mix.shape[1]), self.pieces.style_of(index, clip))
-
-
-@dataclasses.dataclass(frozen=True)
-class KeptSource:
-    """What a system played, as a run folder keeps it."""
-
-    name: str
-    setting: dict[str, Any]
-    pieces: Pieces
-    folder: Path
-
-    def prepare(self, indexes: Sequence[int]) -> dict[int, float]:
-        """Nothing to prepare."""
-        return {}
-
-    def key(self, index: int) -> str:
-        """Hash of the clip and of the kept file's bytes."""
-        return content_hash(self.pieces.entries[index].key, _bytes(self._kept(index) or self._path(index, ".flac")))
-
-    def give(self, index: int) -> Scored:
-        """The clip with what was kept; NaN and Inf are kept as they came."""
-        path = self._kept(index) or self._path(index, ".flac")
-        clip = self.pieces.entries[index].load()
-        try:
-            bass = soundfile.read(path, dtype="float32", always_2d=True)[0].T
-        except soundfile.LibsndfileError as error:
-            raise BadInputError(f"{path}: missing or damaged ({error}); delete it and run again") from None
-        bass = fit_length(np.ascontiguousarray(bass), clip.mix.shape[1])
-        return Scored(clip, bass, self.pieces.style_of(index, clip))
-
-    def _path(self, index: int, suffix: str) -> Path:
-        return self.folder / "audio" / (file_stem(self.pieces.entries[index].name) + suffix)
-
-    def _kept(self, index: int) -> Path | None:
-        return next((path for suffix in (".flac", ".wav") if (path := self._path(index, suffix)).is_file()), None)
-
-
-@dataclasses.dataclass(frozen=True)
-class SystemSource(KeptSource):
-    """A system that plays; what it played is kept under `folder` as FLAC, and what is kept is what is scored."""
-
-    system: Accompanist
-    batch_size: int
-
-    def prepare(self, indexes: Sequence[int]) -> dict[int, float]:
-        """Play for the clips of which nothing is kept yet; a batch is played whole or not at all."""
-        seconds: dict[int, float] = {}
-        for start in range(0, len(indexes), self.batch_size):
-            batch = indexes[start : start + self.batch_size]
-            if all(self._kept(index) for index in batch):
-                continue
-            clips = [self.pieces.entries[index].load() for index in batch]
-            began = time.perf_counter()
-            styles = [self.pieces.style_of(index, clip) for index, clip in zip(batch, clips, strict=True)]
-            seeds = [self.pieces.clip_seed(index) for index in batch]
-            basses = self.play([clip.mix for clip in clips], styles, seeds, names=[clip.name for clip in clips])
-            took = (time.perf_counter() - began) / len(batch)
-            for index, bass in zip(batch, basses, strict=True):
-                if not self._kept(index):
-                    self._keep(index, bass)
-                    seconds[index] = took
-        return seconds
-
-    def play(
-        self,
-        mixes: Sequence[np.ndarray],
-        styles: Sequence[np.ndarray | None],
-        seeds: Sequence[int],
-        *,
-        names: Sequence[str],
-    ) -> list[np.ndarray]:
-        """What the system plays for mixes `(2, samples)` at 44.1 kHz, as long as they; equal lengths in one call.
-
-        Raises:
-            BadInputError: the system failed or gave what is not a bass; its traceback goes to `error.log`.
-        """
-        played: dict[int, np.ndarray] = {}
-        lengths = [
-            (mix.shape[1], 0 if style is None else style.shape[1]) for mix, style in zip(mixes, styles, strict=True)
-        ]
-        for length in dict.fromkeys(lengths):
-            these = [i for i, its in enumerate(lengths) if its == length]
-            mix = np.stack([self._to_system(mixes[i]) for i in these])
-            wanted = [style for i in these if (style := styles[i]) is not None]
-            style = np.stack([self._to_system(style) for style in wanted]) if wanted else None
-            basses = self._accompany(mix, style, [seeds[i] for i in these], [names[i] for i in these])
-            for i, bass in zip(these, basses, strict=True):
-                played[i] = fit_length(resample(bass, self.system.sample_rate, SAMPLE_RATE), length[0])
-        return [played[i] for i in range(len(mixes))]
-
-    def _to_system(self, audio: np.ndarray) -> np.ndarray:
-        return resample(audio, SAMPLE_RATE, self.system.sample_rate)
-
-    def _accompany(
-        self, mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int], names: Sequence[str]
-    ) -> np.ndarray:
-        where = f"system '{self.name}' on {'clip' if len(names) == 1 else 'clips'} {', '.join(names)}"
-        try:
-            basses = np.asarray(self.system.accompany(mix, style=style, seeds=seeds))
-        except BadInputError as error:
-            raise BadInputError(f"{where}: {error}") from None
-        except Exception as error:
-            log = self.folder / "error.log"
-            with atomic_path(log) as temporary:
-                temporary.write_text(traceback.format_exc())
-            raise BadInputError(
-                f"{where} failed ({type(error).__name__}: {error}); the traceback is in {log}"
-            ) from None
-        if basses.ndim != 3 or basses.shape[:2] != (len(mix), 2) or not np.issubdtype(basses.dtype, np.floating):
-            raise BadInputError(
-                f"{where} gave {basses.dtype} of shape {basses.shape}, expected float of shape {mix.shape}"
-            )
-        _check_length(basses.shape[2], mix.shape[2], self.system.sample_rate, where)
-        return fit_length(basses.astype(np.float32, copy=False), mix.shape[2])
-
-    def _keep(self, index: int, bass: np.ndarray) -> None:
-        if np.isfinite(bass).all():
-            write_audio(self._path(index, ".flac"), bass)
-            return
-        # Only a wav of floats can hold NaN, which the gate has to see.
-        try:
-            with atomic_path(self._path(index, ".wav")) as temporary:
-                soundfile.write(temporary, bass.T, SAMPLE_RATE, subtype="FLOAT", format="WAV")
-        except OSError as error:
-            raise BadInputError(f"{self._path(index, '.wav')}: cannot write ({error})") from None
 
 
 def file_stem(name: str) -> str:
@@ -310,7 +181,8 @@ def file_stem(name: str) -> str:
     return name.replace("/", "_").replace("\\", "_")
 
 
-def _check_length(samples: int, expected: int, sample_rate: int, where: str) -> None:
+def check_length(samples: int, expected: int, sample_rate: int, where: str) -> None:
+    """Raise BadInputError if a bass is much longer or shorter than its mix."""
     if abs(samples - expected) > _TOLERANCE * sample_rate:
         raise BadInputError(
             f"{where}: {samples / sample_rate:.2f} s of bass for a mix of {expected / sample_rate:.2f} s; "
@@ -318,7 +190,8 @@ def _check_length(samples: int, expected: int, sample_rate: int, where: str) -> 
         )
 
 
-def _bytes(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """A file's bytes; BadInputError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -33,7 +33,8 @@ from bassbench.probes import CLIPS as PROBED
 from bassbench.probes import MATCH, Probe, probe_clip
 from bassbench.rows import Measurement, canonical
 from bassbench.set_metrics import EmbeddedSets, SetMetric, Songs
-from bassbench.sources import Pieces, Source, SystemSource
+from bassbench.sources import Pieces, Source
+from bassbench.system_source import SystemSource
 
 VERSION = 1  # raise it when the suite itself would give other numbers
 EXPERIMENT = "suite"

@@ -21,8 +21,8 @@ from bassbench.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.evaluation import Evaluation, make_plan, summarise
 from bassbench.rows import RowStore
 from bassbench.run_folder import read_values
-from bassbench.sources import SystemSource
 from bassbench.suite import Share, measure_clips, partners
+from bassbench.system_source import SystemSource
 from bassbench.systems import load_system
 
 
