@@ -36,13 +36,14 @@ from reference_model.pipeline import BassAccompaniment
 @pytest.fixture
 def config(weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grounding:
     use_made_songs(song, monkeypatch)
-    monkeypatch.setattr(timbre, "load_songs", lambda split: [song])
+    songs = [dataclasses.replace(song, name=f"made {number}") for number in range(6)]  # other transpositions
+    monkeypatch.setattr(timbre, "load_songs", lambda split: songs)
     monkeypatch.setattr(timbre, "SECONDS", 4.0)
     return Grounding(
         strength=(0.5,),
         exponent=(0.0,),
         steps=2,
-        timbre_examples=32,
+        timbre_examples=48,
         **few_clips(weights, tmp_path / "out"),
     )
 
