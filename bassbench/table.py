@@ -75,10 +75,11 @@ def protocol_differences(first: Mapping[str, Any], second: Mapping[str, Any]) ->
 
 
 def interval_text(value: float, low: float, high: float) -> str:
-    """A value and its interval with decimals for three significant digits of the value: "0.866 [0.840, 0.891]"."""
+    """A value and its interval, "0.866 [0.840, 0.891]": three significant digits of the value or half the interval."""
     if math.isnan(value):
         return "undefined"
-    digits = 3 - (math.floor(math.log10(abs(value))) + 1 if value else 1)
+    size = max(abs(value), 0.0 if math.isnan(low) or math.isnan(high) else (high - low) / 2)
+    digits = 3 - (math.floor(math.log10(size)) + 1 if size >= 5e-7 else 1)
     decimals = min(max(digits, 0), 6)
     shown = [f"{round(number, decimals) + 0.0:.{decimals}f}" for number in (value, low, high)]  # no "-0.00"
     return shown[0] if math.isnan(low) or math.isnan(high) else f"{shown[0]} [{shown[1]}, {shown[2]}]"

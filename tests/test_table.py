@@ -22,7 +22,7 @@ def test_one_line_per_system_and_setting_one_column_per_metric() -> None:
     assert list(frame.columns) == ["system", "steps", "FAD", "share", "clips"]
     assert frame.to_numpy().tolist() == [
         ["real", "", "7.00 [6.00, 8.00]", "", "4"],
-        ["model", "64", "12.3 [11.3, 13.3]", "0.500 [-0.500, 1.500]", "4"],
+        ["model", "64", "12.3 [11.3, 13.3]", "0.50 [-0.50, 1.50]", "4"],
     ]
 
 
@@ -52,6 +52,8 @@ def test_two_rows_in_one_cell_are_refused() -> None:
         ((float("nan"), 0, 1), "undefined"),
         ((2.5, float("nan"), float("nan")), "2.50"),
         ((0.01234, 0.01, 0.02), "0.0123 [0.0100, 0.0200]"),
+        ((0.00104, -0.0234, 0.0244), "0.0010 [-0.0234, 0.0244]"),
+        ((-2e-9, -1e-8, 1e-8), "0.00 [0.00, 0.00]"),
     ],
 )
 def test_intervals_read_well(numbers: tuple[float, float, float], text: str) -> None:
