@@ -212,8 +212,8 @@ def findings(rows: Sequence[Row]) -> str:
         f"{spoken(plain, 1)}."
     )
     said.append(
-        "Reasons to differ: another embedder, which sets the scale of the distances; style clips of eight rendered "
-        "programs, nearer to each other than recorded basses; and a codec whose latent means carry less of the timbre."
+        "Reasons to differ: another embedder, which sets the scale of the distances; and style clips of eight rendered "
+        "programs, nearer to each other than recorded basses: of what lies between two basses much is their notes."
     )
     return " ".join(said)
 
