@@ -40,7 +40,7 @@ class RunSettings:
     """Print what would be trained, and stop."""
 
     def accelerator(self) -> Accelerator:
-        """Sets the threads too."""
+        """An accelerator of this precision on this device; the process gets its number of threads."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         return make_accelerator(self.precision, self.device)

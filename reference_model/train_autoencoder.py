@@ -90,7 +90,8 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
 
 def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> State:
     """Build everything and, where the run folder holds a checkpoint, go on from it."""
-    recipe, accelerator = settings.recipe, dataclasses.replace(settings, precision="no").accelerator()
+    recipe = settings.recipe
+    accelerator = dataclasses.replace(settings, precision="no").accelerator()  # only the convolutions are reduced
     reduced = automatic_precision(settings.precision, accelerator.device.type) == "bf16"
     with accelerator.main_process_first():
         autoencoder = initial_autoencoder(settings, clips, folder)
