@@ -1,9 +1,10 @@
 """The song bank: MIDI arrangements whose chords, key, tempo and bars are known exactly.
 
-Splits `train`, `validation` and `test` were composed (`bassbench.compose`); no groove component and no
-progression template is in two of them. `human` holds pieces written by people, for testing only: their
-chords and keys are unknown. In every song the bass is one instrument named "bass" (General MIDI program 32
-to 39, never two notes at once, E1 to G3); the others are named by their role ("chord", "walk", "drum").
+Splits `train`, `validation` and `test` were composed (`bassbench.compose`); no groove component and no progression
+template is in two of them. `train-large` is `train` and twice as many further songs: the same grooves, but every song
+over chords of its own, drawn at random. `human` holds pieces written by people, for testing only: their chords and keys
+are unknown. In every song the bass is one instrument named "bass" (General MIDI program 32 to 39, never two notes at
+once, E1 to G3); the others are named by their role ("chord", "walk", "drum").
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 from bassbench.bad_input import BadInputError
 
-SPLITS = ("train", "validation", "test", "human")
+SPLITS = ("train", "validation", "test", "human", "train-large")
 DATA = Path(__file__).parent / "data"
 
 # Semitones above the root, by chord suffix.
@@ -116,8 +117,9 @@ def load_songs(split: str) -> list[Song]:
     archive = DATA / ("human.zip" if split == "human" else "song_bank.zip")
     try:
         with zipfile.ZipFile(archive) as bank:
-            entries = json.loads(bank.read(f"{split}.json"))
-            midi = bank.read(f"{split}.midi")
+            members = ("train", "train-more") if split == "train-large" else (split,)
+            entries = [entry for name in members for entry in json.loads(bank.read(f"{name}.json"))]
+            midi = b"".join(bank.read(f"{name}.midi") for name in members)
     except (OSError, EOFError, KeyError, ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{archive}: cannot be read ({error}); install bassbench again") from error
     songs, position = [], 0

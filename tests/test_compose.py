@@ -9,10 +9,11 @@ import pytest
 
 from bassbench.compose.__main__ import write_bank
 from bassbench.compose.bass_line import fit_register, merge_by_role, monophonic, simultaneous_share
+from bassbench.compose.drawn_progressions import drawn_template
 from bassbench.compose.form import draw_plan, mma_text
 from bassbench.compose.freedoom import best_window, human_song
 from bassbench.compose.grooves import Groove, components, split_bass, without_twins
-from bassbench.compose.progressions import TEMPLATES
+from bassbench.compose.progressions import MAJOR_KEYS, MINOR_KEYS, TEMPLATES, families, spell
 from bassbench.compose.song import chord_share, clean, index_entry
 from bassbench.compose.splits import Slot, deal, weight
 from bassbench.song_bank import parse_chord
@@ -167,3 +168,16 @@ def test_human_song_joins_bass_channels(tmp_path: Path) -> None:
     assert [t.name for t in back.instruments] == ["bass", "guitar", "drum"]
     assert len(back.instruments[0].notes) == 30 and entry["window"] == 0.0 and entry["tempo"] == 100.0
     assert [n.start for n in back.instruments[0].notes] == pytest.approx(list(range(30)), abs=0.01)
+
+
+def test_drawn_progressions_can_be_spelt_and_share_no_phrase_with_held_out_templates() -> None:
+    generator = np.random.default_rng(0)
+    drawn = [drawn_template(f"drawn_{index}", generator, TEMPLATES) for index in range(200)]
+    assert {template.mode for template in drawn} == {"major", "minor"}
+    assert {len(phrase) for template in drawn for phrase in template.phrases} == {4, 8}
+    for template in drawn[:40]:
+        for tonic in MAJOR_KEYS if template.mode == "major" else MINOR_KEYS:
+            for numeral in {numeral for phrase in template.phrases for bar in phrase for numeral in bar}:
+                parse_chord(spell(numeral, f"{tonic} {template.mode}"))
+    roots = families([*TEMPLATES, *drawn])
+    assert not {roots[template.name] for template in drawn} & {roots[template.name] for template in TEMPLATES}

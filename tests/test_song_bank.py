@@ -33,6 +33,7 @@ def test_counts(splits: dict[str, list[Song]]) -> None:
     assert all(len(splits[split]) >= LEAST[split] for split in BANK)
     assert sum(len(splits[split]) for split in BANK) >= 2000
     assert len(splits["human"]) == 73
+    assert len(splits["train-large"]) > 2.9 * len(splits["train"])
 
 
 def test_songs_come_sorted_and_belong_to_their_split(splits: dict[str, list[Song]]) -> None:
@@ -46,6 +47,17 @@ def test_songs_come_sorted_and_belong_to_their_split(splits: dict[str, list[Song
 def test_nothing_is_in_two_splits(splits: dict[str, list[Song]], field: str) -> None:
     values = [{getattr(song, field) for song in splits[split]} for split in BANK]
     assert not values[0] & values[1] and not values[0] & values[2] and not values[1] & values[2]
+
+
+def test_the_large_training_split_is_train_and_more_of_its_grooves_over_other_chords(
+    splits: dict[str, list[Song]],
+) -> None:
+    midi = {song.midi for song in splits["train"]}
+    more = [song for song in splits["train-large"] if song.midi not in midi]
+    assert len(more) == len(splits["train-large"]) - len(splits["train"])
+    assert {song.component for song in more} <= {song.component for song in splits["train"]}
+    assert len({song.progression for song in more}) == len(more)
+    assert not {song.progression for song in more} & {song.progression for split in BANK for song in splits[split]}
 
 
 def test_groove_files_are_in_one_split_and_one_component(splits: dict[str, list[Song]]) -> None:

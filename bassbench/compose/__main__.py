@@ -22,9 +22,9 @@ from bassbench.compose.freedoom import human_songs
 from bassbench.compose.grooves import list_grooves
 from bassbench.compose.song import compose_song
 from bassbench.compose.splits import plan_slots
-from bassbench.song_bank import DATA, load_songs
+from bassbench.song_bank import DATA, SPLITS, load_songs
 
-COUNTS = {"train": 2040, "validation": 154, "test": 256}
+COUNTS = {"train": 2040, "validation": 154, "test": 256, "train-more": 4080}
 
 
 def write_bank(path: Path, splits: dict[str, list[tuple[dict[str, Any], bytes]]]) -> None:
@@ -80,7 +80,6 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     if arguments.freedoom:
         write_bank(DATA / "human.zip", {"human": human_songs(arguments.freedoom)})
-        print(describe("human"))
     grooves = list_grooves(arguments.work, workers=arguments.workers)
     counts = {split: max(1, int(count * arguments.scale)) for split, count in COUNTS.items()}
     slots = plan_slots(grooves, counts)
@@ -91,7 +90,7 @@ def main() -> None:
             if song is not None:
                 bank[slot.split].append(song)
     write_bank(DATA / "song_bank.zip", bank)
-    for split in counts:
+    for split in SPLITS:
         print(describe(split))
 
 

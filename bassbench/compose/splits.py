@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bassbench.compose.drawn_progressions import drawn_template
 from bassbench.compose.grooves import PROBE_BARS, Groove, components, main_grooves, without_twins
 from bassbench.compose.progressions import TEMPLATES, Template, families
 
@@ -60,7 +61,10 @@ def grouped(roots: dict[str, str]) -> dict[str, list[str]]:
 
 
 def plan_slots(grooves: Sequence[Groove], counts: dict[str, int]) -> list[Slot]:
-    """Deal groove components and template families to the splits and give every song its slot."""
+    """Deal groove components and template families to the splits and give every song its slot.
+
+    "train-more" has the grooves that were dealt to "train", and for every song a progression of its own.
+    """
     mains = main_grooves(grooves)
     by_file: dict[str, list[Groove]] = {}
     for groove in mains:
@@ -81,14 +85,17 @@ def plan_slots(grooves: Sequence[Groove], counts: dict[str, int]) -> list[Slot]:
     slots = []
     for split_index, (split, count) in enumerate(counts.items()):
         rng = np.random.default_rng([SEED, split_index])
-        files = sorted(file for file in by_file if component_split[roots[file]] == split)
+        more = split == "train-more"
+        dealt = "train" if more else split
+        files = sorted(file for file in by_file if component_split[roots[file]] == dealt)
         # A file with many variants weighs more, but not in proportion (they are alike), nor without bound.
         weights = np.sqrt([sum(weight(groove) for groove in by_file[file]) for file in files])
         weights = np.clip(weights, 0.5 * weights.mean(), 1.8 * weights.mean())
         shares = np.round(np.cumsum(weights) / weights.sum() * count).astype(int)
         drawn = [files[int(np.searchsorted(shares, number, side="right"))] for number in range(count)]
         programs, tonics = rng.permutation(np.arange(count) % 8), rng.permutation(np.arange(count) % 12)
-        chosen = tuple(t for t in TEMPLATES if template_split[family[t.name]] == split)
+        chosen = tuple(t for t in TEMPLATES if template_split[family[t.name]] == dealt)
+        others = tuple(t for t in TEMPLATES if template_split[family[t.name]] != dealt)
         for number, file in enumerate(drawn):
             slots.append(
                 Slot(
@@ -100,7 +107,7 @@ def plan_slots(grooves: Sequence[Groove], counts: dict[str, int]) -> list[Slot]:
                     component=roots[file],
                     grooves=tuple(by_file[file]),
                     helpers=tuple(g for g in grooves if g.file == file and g.kind in ("intro", "fill", "end")),
-                    templates=chosen,
+                    templates=(drawn_template(f"drawn_{number:04d}", rng, others),) if more else chosen,
                 )
             )
     return slots
