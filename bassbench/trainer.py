@@ -6,8 +6,9 @@ that adds up smaller batches see the same batch and give the same losses.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bassbench.bad_input import BadInputError
 from bassbench.pretrained import has_fast_bfloat16
 from bassbench.runs import RunFolder, step_generator
+
+Drawn = TypeVar("Drawn")
 
 
 def example_generator(seed: int, step: int, index: int) -> np.random.Generator:
@@ -41,6 +44,18 @@ def micro_batches(batch_size: int, accelerator: Accelerator, accumulate: int = 1
         )
     first = rank * accumulate * size
     return [range(first + k * size, first + (k + 1) * size) for k in range(accumulate)]
+
+
+def ahead(draw: Callable[[int], Drawn], steps: Iterable[int]) -> Iterator[Drawn]:
+    """`draw(step)` for each step, each drawn in a thread while the one before is trained on."""
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Drawn] | None = None
+        for step in steps:
+            before, coming = coming, thread.submit(draw, step)
+            if before is not None:
+                yield before.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def automatic_precision(precision: str, device_type: str) -> str:

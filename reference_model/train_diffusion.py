@@ -7,7 +7,7 @@ batch is divided among the processes, and the losses are those of one (but for d
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ from bassbench.runs import (
 from bassbench.shards import is_sharded
 from bassbench.trainer import (
     Throughput,
+    ahead,
     describe,
     micro_batches,
     stop_unless_finite,
@@ -118,13 +119,13 @@ def train(
     if main:
         run.forget_after(state.step)
 
-    def draw(indices: Sequence[int]) -> Batch:
+    def draw(step: int) -> list[Batch]:
         size, unconditional = config.batch_size, config.unconditional
         assert size
-        return Batch.draw(pairs, config.seed, state.step, indices, size=size, unconditional=unconditional)
+        return [Batch.draw(pairs, config.seed, step, part, size=size, unconditional=unconditional) for part in micro]
 
     def trial() -> None:
-        batch = draw(micro[0])
+        batch = draw(state.step)[0]
         tensors = (tensor.to(device) for tensor in (batch.bass, batch.mix, batch.noise, batch.level))
         bass, mix, noise, level = tensors
         with accelerator.autocast():
@@ -136,14 +137,14 @@ def train(
         throughput = Throughput(config.batch_size, trial, len(micro) * accelerator.num_processes)
         optimizer.zero_grad()
     bar = tqdm(total=config.steps, initial=state.step, desc="diffusion", disable=not main)
+    batches = ahead(draw, range(state.step, config.steps))
     while state.step < config.steps:
         throughput.start()
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
         unet.train()
         loss, names = torch.zeros((), device=device), []
-        for number, indices in enumerate(micro):
-            batch = draw(indices)
+        for number, (indices, batch) in enumerate(zip(micro, next(batches), strict=True)):
             names += batch.names
             dropout = step_generator(config.seed, state.step, config.batch_size + 1 + indices.start)
             torch.manual_seed(int(dropout.integers(2**62)))
