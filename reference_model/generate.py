@@ -43,6 +43,8 @@ class Options:
     """Rescale of the guided estimate, 0 to 1."""
     grounding: float = Sampling.grounding
     """How strongly the style is followed, 0 to 1."""
+    temperature: float = Sampling.temperature
+    """Deviation of the noise that sampling starts from: below 1 more certain, less varied and a little quieter."""
     seed: int = 0
     """Another seed, another bass."""
     weights: str = "small"
@@ -67,7 +69,13 @@ def generate(options: Options) -> Path:
         raise BadInputError(f"{output}: can write .wav or .flac, not '{output.suffix}'")
     if output.resolve() in {path.resolve() for path in (options.mix, options.style) if path is not None}:
         raise BadInputError(f"{output}: would overwrite the input; choose another --output")
-    sampling = Sampling(steps=options.steps, cfg=options.cfg, phi=options.phi, grounding=options.grounding)
+    sampling = Sampling(
+        steps=options.steps,
+        cfg=options.cfg,
+        phi=options.phi,
+        grounding=options.grounding,
+        temperature=options.temperature,
+    )
     model = load(options.weights, find_device(options.device))
     model = dataclasses.replace(model, compiled=options.compile)
     with tqdm(total=options.steps, desc="generating", unit="step", disable=options.quiet) as bar:

@@ -57,6 +57,8 @@ class Sampling:
     """A name in `reference_model.sampler.SAMPLERS`; only "ddim" takes eta."""
     grounding_exponent: float = 2.0
     """Style grounding's weight is strength * beta^exponent; the paper's is beta^2."""
+    temperature: float = 1.0
+    """Deviation of the noise that sampling starts from; the paper's is 1, less is more certain and less varied."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -71,6 +73,8 @@ class Sampling:
             raise BadInputError(f"eta is DDIM's; with the sampler {self.sampler} it must be 0, got {self.eta}")
         if not (np.isfinite(self.grounding_exponent) and self.grounding_exponent >= 0):
             raise BadInputError(f"grounding_exponent must be a number from 0, got {self.grounding_exponent}")
+        if not (np.isfinite(self.temperature) and self.temperature > 0):
+            raise BadInputError(f"temperature must be a number above 0, got {self.temperature}")
         for name in ("phi", "eta", "grounding"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInputError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
@@ -184,6 +188,7 @@ class BassAccompaniment:
             style = style_mean.to(self.device)
             denoise = grounded(denoise, style, strength=sampling.grounding, exponent=sampling.grounding_exponent)
         noise = noise_for_seeds(seeds, self.unet.config.bass_dims, mix.shape[2]).to(self.device)
+        noise = sampling.temperature * noise
         fast = torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else contextlib.nullcontext()
         fresh = {"eta": sampling.eta, "seeds": seeds} if sampling.eta else {}
         with fast:

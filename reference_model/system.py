@@ -25,6 +25,7 @@ class Reference:
         cfg: float = Sampling.cfg,
         phi: float = Sampling.phi,
         grounding: float = Sampling.grounding,
+        temperature: float = Sampling.temperature,
         compiled: bool = False,
     ) -> None:
         """Load the weights; `compiled`: see `BassAccompaniment`.
@@ -32,7 +33,7 @@ class Reference:
         Raises:
             BadInputError: an option out of range, unknown weights or device.
         """
-        self.sampling = Sampling(steps=steps, cfg=cfg, phi=phi, grounding=grounding)
+        self.sampling = Sampling(steps=steps, cfg=cfg, phi=phi, grounding=grounding, temperature=temperature)
         self.model = dataclasses.replace(load(weights, find_device(device)), compiled=compiled)
         tensors = self.model.bass_autoencoder.state_dict()
         parts = (tensors[name].cpu().numpy().tobytes() for name in sorted(tensors))

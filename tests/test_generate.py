@@ -17,6 +17,7 @@ import reference_model
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, read_audio
 from bassbench.bad_input import BadInputError
 from reference_model import generate as generate_module
+from reference_model import pipeline
 from reference_model.autoencoder import Autoencoder
 from reference_model.config import AUTOENCODERS
 from reference_model.generate import Options, accompany_file, generate
@@ -199,11 +200,21 @@ def test_shapes_that_do_not_fit_are_refused(model: BassAccompaniment) -> None:
         {"sampler": "nothing"},
         {"sampler": "heun", "eta": 0.5},
         {"grounding_exponent": -1.0},
+        {"temperature": 0.0},
     ],
 )
 def test_impossible_sampling_is_refused(options: dict) -> None:
     with pytest.raises(BadInputError):
         Sampling(**options)
+
+
+def test_temperature_scales_the_noise_that_sampling_starts_from(
+    model: BassAccompaniment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pipeline.SAMPLERS, "ddim", lambda denoise, noise, steps, on_step: noise)
+    mix = torch.zeros(2, model.unet.config.mix_dims, 16)
+    noises = [model.generate_latents(mix, seeds=[0, 1], sampling=Sampling(temperature=t)) for t in (1.0, 0.5)]
+    assert torch.equal(noises[1], 0.5 * noises[0]) and 0.8 < noises[0].std() < 1.2
 
 
 # Weights
@@ -367,6 +378,7 @@ def test_bad_options_get_one_line(
         (["--steps", 0], "steps"),
         (["--phi", 2], "phi"),
         (["--grounding", -1], "grounding"),
+        (["--temperature", 0], "temperature"),
         (["--device", "warp"], "device 'warp'"),
         (["-o", mix_file], "overwrite"),
         (["-o", mix_file.with_suffix(".txt")], "can write .wav or .flac"),
