@@ -1,7 +1,7 @@
 """What everything costs on this machine: the saved benchmarks as rows, a note with the targets, and a figure.
 
 python -m experiments.throughput                 # runs the benchmarks first
-python -m experiments.throughput bench.json      # of `pytest --benchmark-only --benchmark-json bench.json`
+python -m experiments.throughput bench.json      # of `pytest --benchmark-only --benchmark-json bench.json`, or several
 """
 
 import json
@@ -46,10 +46,11 @@ _SHOWN = {
 
 @dataclass(frozen=True)
 class Options:
-    """From a file of pytest-benchmark to throughput.csv, .md and .png."""
+    """From files of pytest-benchmark to throughput.csv, .md and .png."""
 
-    benchmarks: Annotated[Path | None, tyro.conf.Positional] = None
-    """What `--benchmark-json` saved; without it the benchmarks of this checkout are run, which takes minutes."""
+    benchmarks: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """What `--benchmark-json` saved, of one machine; without it the benchmarks of this checkout are run, which takes
+    minutes."""
     output: Path = Path("results")
 
 
@@ -57,9 +58,9 @@ def run(options: Options) -> list[Path]:
     """Write the three files and return their paths.
 
     Raises:
-        BadInputError: the file is missing, or not one of ours.
+        BadInputError: a file is missing, or not one of ours, or they are of several machines.
     """
-    saved = read(options.benchmarks) if options.benchmarks is not None else measured()
+    saved = together([read(path) for path in options.benchmarks]) if options.benchmarks else measured()
     frame = rows(saved)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -108,6 +109,18 @@ def read(path: Path) -> dict[str, Any]:
     if not ours:
         raise BadInputError(f"{path}: holds no benchmark of this project")
     return {**saved, "benchmarks": ours}
+
+
+def together(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The content of several files as that of one.
+
+    Raises:
+        BadInputError: they were not saved on one machine.
+    """
+    machines = {str(part.get("machine_info", {}).get("node")) for part in parts}
+    if len(machines) > 1:
+        raise BadInputError(f"the files are of several machines ({', '.join(sorted(machines))}): give those of one")
+    return {**parts[0], "benchmarks": [entry for part in parts for entry in part["benchmarks"]]}
 
 
 def rows(saved: dict[str, Any]) -> pd.DataFrame:

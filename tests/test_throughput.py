@@ -62,13 +62,24 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_run_writes_table_note_and_figure(saved: Path, tmp_path: Path) -> None:
-    paths = run(Options(saved, tmp_path / "results"))
+    paths = run(Options((saved,), tmp_path / "results"))
     assert [path.name for path in paths] == ["throughput.csv", "throughput.md", "throughput.png"]
     table = pd.read_csv(paths[0])
     assert list(table.columns) == list(COLUMNS) and len(table) == len(BENCHMARKS)
     assert paths[2].read_bytes().startswith(b"\x89PNG")
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in run(Options(saved, tmp_path / "again"))] == first
+    assert [path.read_bytes() for path in run(Options((saved,), tmp_path / "again"))] == first
+
+
+def test_several_files_of_one_machine_are_put_together(tmp_path: Path) -> None:
+    paths = []
+    for number, node in enumerate(("here", "here", "there")):
+        paths.append(tmp_path / f"{number}.json")
+        content = {**SAVED, "machine_info": {"node": node}, "benchmarks": BENCHMARKS[number : number + 1]}
+        paths[-1].write_text(json.dumps(content))
+    assert len(pd.read_csv(run(Options(tuple(paths[:2]), tmp_path))[0])) == 2
+    with pytest.raises(BadInputError, match="several machines"):
+        run(Options(tuple(paths), tmp_path))
 
 
 def test_the_note_names_the_hardware_and_the_targets(saved: Path) -> None:
@@ -119,7 +130,7 @@ def test_targets_of_a_gpu_take_its_rows_alone() -> None:
 def test_a_figure_of_few_benchmarks(tmp_path: Path) -> None:
     path = tmp_path / "few.json"
     path.write_text(json.dumps({"benchmarks": BENCHMARKS[:1]}))
-    assert all(written.stat().st_size for written in run(Options(path, tmp_path)))
+    assert all(written.stat().st_size for written in run(Options((path,), tmp_path)))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"extra_info": {}}]}'])
