@@ -2,11 +2,13 @@
 
     python -m experiments.listening
 
-A bass is generated for each test mix at several guidance weights and scored against the chords of its own song. With
-the mixes swapped, the song is given the bass that was generated for another mix: if the model listens, that bass fits
-as badly as another song's real bass does. Run it again to go on where it was cut off.
+A bass is generated for each test mix at several guidance weights, and from less noise than the paper's, and scored
+against the chords of its own song. With the mixes swapped, the song is given the bass that was generated for another
+mix: if the model listens, that bass fits as badly as another song's real bass does. Run it again to go on where it was
+cut off.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +41,10 @@ _IN_FIGURE = (REAL, CODEC, OTHER, "up a semitone")
 _NOTES = """
 Chord-tone share: of the frames in which the bass has a clear pitch, those whose pitch class is in the sounding chord;
 mean over songs, where a bass that never has a pitch counts as 0. "gain over swapped mixes" is the mean paired
-difference. Brackets: 95 % confidence interval, bootstrap over songs.
+difference. Temperature: deviation of the noise that sampling starts from, 1 where none is given. Brackets: 95 %
+confidence interval, bootstrap over songs.
 """
+_TEMPERED_CFG = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +56,29 @@ class Listening(WeightSettings):
 
     clips: int = 30
     """Test songs."""
+    temperatures: tuple[float, ...] = (0.8, 0.6)
+    """Deviations of the noise that sampling starts from, besides 1; at a guidance weight of 2."""
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        if 1.0 in self.temperatures or len(set(self.temperatures)) < len(self.temperatures):
+            given = " ".join(map(str, self.temperatures))
+            raise BadInputError(f"--temperatures takes different numbers other than 1, got {given}")
         super().validate()
         if self.clips < 2:
             raise BadInputError("an interval over songs, and a swap, take at least 2 in --clips")
         if not self.cfg or 0 in self.cfg:
             raise BadInputError(f"--cfg takes positive numbers, got {' '.join(map(str, self.cfg))}")
+
+    @property
+    def samplings(self) -> list[Sampling]:
+        """How basses are drawn: at each weight, then at each temperature.
+
+        Raises:
+            BadInputError: a setting that cannot be sampled with.
+        """
+        at_two = Sampling(steps=self.steps, cfg=_TEMPERED_CFG, phi=self.phi)
+        return [*super().samplings, *(dataclasses.replace(at_two, temperature=t) for t in self.temperatures)]
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
@@ -105,6 +124,8 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
         tasks.append(measurements.task(name, setting, (SHARE, VOICED, GATE), of_anchor))
     for sampling in config.samplings:
         setting = {"cfg": sampling.cfg, "phi": config.phi, "steps": config.steps, **weights}
+        if sampling.temperature != 1:
+            setting["temperature"] = sampling.temperature
         own = measurements.of(OWN, setting, (SHARE, VOICED, GATE, GAIN))
 
         def of_model(advance: studies.Advance, sampling: Sampling = sampling) -> list[Interval]:
@@ -180,7 +201,7 @@ def write_report(rows: list[Row], folder: Path) -> None:
     shares = [row for row in rows if row.metric == SHARE]
     curve_figure(
         folder / f"{NAME}.png",
-        [row for row in shares if "cfg" in row.setting],
+        [row for row in shares if "cfg" in row.setting and "temperature" not in row.setting],
         across="cfg",
         anchors=[row for row in shares if row.system in _IN_FIGURE],
         title="Does the bass follow the chords of the mix?",
@@ -189,7 +210,9 @@ def write_report(rows: list[Row], folder: Path) -> None:
         share=True,
     )
     title = "Chord-tone share of bass generated for test mixes"
-    studies.report(rows, folder, NAME, title=title, settings=["cfg"], notes=_NOTES, findings=findings(rows))
+    studies.report(
+        rows, folder, NAME, title=title, settings=["cfg", "temperature"], notes=_NOTES, findings=findings(rows)
+    )
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -202,7 +225,11 @@ def findings(rows: Sequence[Row]) -> str:
         f"{spoken(anchor[OTHER])}.",
     ]
     own, swapped, gains = (
-        {row.setting["cfg"]: row for row in rows if (row.system, row.metric) == place}
+        {
+            row.setting["cfg"]: row
+            for row in rows
+            if (row.system, row.metric) == place and "temperature" not in row.setting
+        }
         for place in ((OWN, SHARE), (SWAPPED, SHARE), (OWN, GAIN))
     )
     for weight, row in sorted(own.items()):
@@ -212,6 +239,12 @@ def findings(rows: Sequence[Row]) -> str:
             f"At guidance weight {weight:g} the model's is {spoken(row)}, {row.value / anchor[REAL].value:.2f} times "
             f"the real bass's, and {spoken(swapped[weight])} with the mixes swapped: {listens} (gain {spoken(gain)})."
         )
+    for row in rows:
+        if (row.system, row.metric) == (OWN, SHARE) and "temperature" in row.setting:
+            said.append(
+                f"At guidance weight {row.setting['cfg']:g}, started from noise of {row.setting['temperature']:g} of "
+                f"the deviation, it is {spoken(row)}."
+            )
     return " ".join(said)
 
 

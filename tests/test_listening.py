@@ -26,12 +26,24 @@ def _made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_writes_everything_and_a_second_computes_nothing(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = Listening(clips=3, cfg=(1.0, 2.0), steps=2, weights=str(weights), output=tmp_path / "out", batch_size=2)
+    config = Listening(
+        clips=3,
+        cfg=(1.0, 2.0),
+        temperatures=(0.5,),
+        steps=2,
+        weights=str(weights),
+        output=tmp_path / "out",
+        batch_size=2,
+    )
     config.run()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"listening.{kind}" for kind in ("csv", "jsonl", "md", "png")
     ]
     rows = RowStore(tmp_path / "out" / "listening.jsonl").rows()
+    cool = [row for row in rows if "temperature" in row.setting]
+    assert len(cool) == 5 and {row.setting["temperature"] for row in cool} == {0.5}
+    assert {row.setting["cfg"] for row in cool} == {2.0}
+    rows = [row for row in rows if row not in cool]
     by_cell = {(row.system, row.setting.get("cfg"), row.metric): row.value for row in rows}
     assert len(by_cell) == len(rows) == 7 * 3 + 2 * 5
     # The made songs share their chords up to a transposition; their bass plays roots only.
@@ -72,7 +84,17 @@ def test_scores_of_a_bass_that_listens_and_of_one_that_does_not() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"clips": 1}, {"cfg": ()}, {"cfg": (0.0,)}, {"cfg": (2.0, 2.0)}, {"steps": 0}, {"phi": 2.0}, {"batch_size": 0}],
+    [
+        {"clips": 1},
+        {"cfg": ()},
+        {"cfg": (0.0,)},
+        {"cfg": (2.0, 2.0)},
+        {"temperatures": (1.0,)},
+        {"temperatures": (0.0,)},
+        {"steps": 0},
+        {"phi": 2.0},
+        {"batch_size": 0},
+    ],
 )
 def test_what_cannot_be_measured_is_refused(wrong: dict, tmp_path: Path) -> None:
     with pytest.raises(BadInputError):
