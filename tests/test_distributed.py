@@ -46,7 +46,7 @@ def matcher_in_parts(run: Path) -> None:
 
 
 def _one_of(rank: int, count: int, port: int, training: Callable[[Path], None], run: Path) -> None:
-    """What `accelerate launch --cpu --num_processes count` sets up for each process."""
+    """What a launcher sets up for each process."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
     torch.set_num_threads(1)

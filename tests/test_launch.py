@@ -1,4 +1,7 @@
-"""`accelerate launch` of the training command itself: two processes on the CPU give the losses of one."""
+"""`torchrun` of the training command itself: two processes on the CPU give the losses of one.
+
+On CPUs `accelerate launch --num_processes 2` starts one process unless there is MPI, so it would show nothing.
+"""
 
 import json
 import os
@@ -32,7 +35,7 @@ def test_launched_on_two_processes_it_trains_as_on_one(tmp_path: Path) -> None:
     data = str(tmp_path / "shards")
     tracks = open_dataset(trees.musdb(tmp_path / "musdb"))
     write_shards(tracks, Path(data), samples=3 * SAMPLE_RATE, per_shard=2, progress=False)
-    training = ["-m", "reference_model.train_diffusion", "--preset", "tiny", "--steps", "3", "--frames", "16"]
+    training = ["reference_model.train_diffusion", "--preset", "tiny", "--steps", "3", "--frames", "16"]
     training += ["--data", data, "--validation-data", data, "--device", "cpu", "--precision", "no"]
     training += ["--sample-every", "0", "--log-every", "1"]
     for which in ("mix", "bass"):
@@ -41,9 +44,10 @@ def test_launched_on_two_processes_it_trains_as_on_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", port]
-    launch += ["--mixed_precision", "no", "--num_machines", "1", "--dynamo_backend", "no"]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
+    launch += ["--redirects", "3", "--log-dir", str(tmp_path / "ranks"), "-m", "--"]
 
-    alone = losses([sys.executable, *training], tmp_path / "one", tmp_path / "cache one")
+    alone = losses([sys.executable, "-m", *training], tmp_path / "one", tmp_path / "cache one")
     together = losses([sys.executable, *launch, *training], tmp_path / "two", tmp_path / "cache two")
+    assert sorted(path.parent.name for path in (tmp_path / "ranks").rglob("stdout.log")) == ["0", "1"]
     assert len(alone) == 3 and together == pytest.approx(alone, rel=1e-4, abs=1e-5)
