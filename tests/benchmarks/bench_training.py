@@ -60,7 +60,7 @@ def test_autoencoder_step(
     coder.network_dtype = torch.bfloat16 if dtype == "bfloat16" else None
     recipe = RECIPES[preset]
     weights = {name: weight for name, weight in recipe.weights.items() if name != "adversarial"}
-    objective, hops = Objective(coder, weights), draw_hops(np.random.default_rng(0), recipe.resolutions)
+    objective, hops = Objective(coder, weights).to(device), draw_hops(np.random.default_rng(0), recipe.resolutions)
     audio = torch.from_numpy(noise(batch, CROP)).to(device)
     quiet = torch.zeros(batch, CROP, coder.config.dims, device=device)
     step = _step(objective, lambda: weighted_sum(objective(audio, quiet, hops)[0], weights), device, "float32")
