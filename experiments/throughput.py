@@ -52,10 +52,12 @@ class Options:
     """What `--benchmark-json` saved, of one machine; without it the benchmarks of this checkout are run, which takes
     minutes."""
     output: Path = Path("results")
+    name: str = NAME
+    """Of the three files, such as throughput_h100 for those of another machine."""
 
 
 def run(options: Options) -> list[Path]:
-    """Write the three files and return their paths.
+    """Write the table, the page and, where there is something to draw, the figure; return their paths.
 
     Raises:
         BadInputError: a file is missing, or not one of ours, or they are of several machines.
@@ -64,16 +66,15 @@ def run(options: Options) -> list[Path]:
     frame = rows(saved)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
-        paths = [options.output / f"{NAME}.{kind}" for kind in ("csv", "md", "png")]
-        for path, text in zip(
-            paths, (frame.to_csv(index=False, float_format="%.6g"), note(saved, frame)), strict=False
-        ):
+        table, page, figure = (options.output / f"{options.name}.{kind}" for kind in ("csv", "md", "png"))
+        drawn = draw(figure, frame)
+        text = note(saved, frame, options.name, figure=drawn)
+        for path, content in ((table, frame.to_csv(index=False, float_format="%.6g")), (page, text)):
             with atomic_path(path) as temporary:
-                temporary.write_text(text)
+                temporary.write_text(content)
     except OSError as error:
         raise BadInputError(f"{options.output}: cannot write ({error})") from None
-    draw(paths[2], frame)
-    return paths
+    return [table, page, *([figure] if drawn else [])]
 
 
 def measured() -> dict[str, Any]:
@@ -149,11 +150,12 @@ def hardware(saved: dict[str, Any], frame: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def note(saved: dict[str, Any], frame: pd.DataFrame) -> str:
-    """The Markdown page: hardware, targets, and a table for each group."""
+def note(saved: dict[str, Any], frame: pd.DataFrame, name: str = NAME, *, figure: bool = True) -> str:
+    """The Markdown page: hardware, figure if there is one, targets, a table for each group; `name`: of its files."""
+    which = name.removeprefix(NAME).strip("_").replace("_", ", ")
     date, commit = saved.get("datetime", "")[:10], str(saved.get("commit_info", {}).get("id", ""))[:8]
     lines = [
-        "# Throughput",
+        "# Throughput" + (f": {which}" if which else ""),
         "",
         f"Measured {date} at commit {commit}: {hardware(saved, frame)}.",
         "",
@@ -163,8 +165,7 @@ def note(saved: dict[str, Any], frame: pd.DataFrame) -> str:
         "rate in the same run. Peers' codecs have random weights, which cost what trained ones cost.",
         *busy(frame),
         "",
-        f"![What things cost]({NAME}.png)",
-        "",
+        *([f"![What things cost]({name}.png)", ""] if figure else []),
         "## Targets",
         "",
         markdown(targets(frame, busy=bool(busy(frame)))),

@@ -1,6 +1,7 @@
 """How cost grows with length, batch and clips, and how codecs stand side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +15,53 @@ from experiments.panels import headline, panels, plain_numbers
 SECONDS_PER_FRAME = 4096 / 44_100
 
 
-def draw(path: Path, frame: pd.DataFrame) -> None:
-    """Four panels, as png; a panel without rows says so.
+def draw(path: Path, frame: pd.DataFrame) -> bool:
+    """A panel for all that was measured of length, batch, training, clips and codecs, as png; False if nothing was.
 
     Raises:
         BadInputError: the file cannot be written.
     """
-    with panels(path, (10.0, 7.6)) as figure:
-        length, batch, clips, peers = figure.subplots(2, 2).flat
-        _lines(
-            length,
-            _labelled(
-                frame, {"autoencoder by length": "{case}", "generation, wav to wav": "generation, {case}"}, "frames"
-            ),
-            x=lambda rows: rows["frames"] * SECONDS_PER_FRAME,
-            labels=("Length of audio, s", "Time, s"),
-        )
-        headline(length, "Time by length")
-        sampled = _labelled(
-            frame, {"U-Net evaluation": "U-Net, {case}, {dtype}", "sampling": "{case}, {dtype}"}, "batch"
-        )
-        sampled = sampled[~sampled["case"].str.contains("plain|compiled")]
-        sampled = sampled[sampled.groupby("line")["batch"].transform("nunique") > 1]
-        sampled = sampled.assign(seconds=sampled["seconds"] / sampled["batch"])
-        _lines(batch, sampled, x=lambda rows: rows["batch"], labels=("Clips in a batch", "Time per clip, s"))
-        headline(batch, "Time per clip by batch")
-        scored = _labelled(frame, {"FAD by clips": "FAD, wav to distance", "match by clips": "match, {case}"}, "clips")
-        _lines(clips, scored, x=lambda rows: rows["clips"], labels=("Clips", "Time, s"))
-        _memory(clips, scored)
-        headline(clips, "Time and memory by clips")
-        _bars(peers, frame[frame["group"] == "codecs side by side"])
-        headline(peers, "Codecs side by side")
+    length = _labelled(
+        frame, {"autoencoder by length": "{case}", "generation, wav to wav": "generation, {case}"}, "frames"
+    )
+    length = length.assign(x=length["frames"] * SECONDS_PER_FRAME)
+    sampled = _by_batch(frame, {"U-Net evaluation": "U-Net, {case}, {dtype}", "sampling": "{case}, {dtype}"})
+    sampled = sampled[~sampled["case"].astype(str).str.contains("plain|compiled")]
+    trained = _by_batch(frame, {"training step": "{case}, {dtype}"})
+    scored = _labelled(frame, {"FAD by clips": "FAD, wav to distance", "match by clips": "match, {case}"}, "clips")
+    scored = scored.assign(x=scored["clips"])
+
+    def of_clips(axes: Axes, part: pd.DataFrame) -> None:
+        _lines(axes, part, "Clips", "Time, s")
+        _memory(axes, part)
+
+    per_clip = partial(_lines, x_label="Clips in a batch", y_label="Time per clip, s")
+    all_panels: list[tuple[str, pd.DataFrame, Callable[[Axes, pd.DataFrame], None]]] = [
+        ("Time by length", length, partial(_lines, x_label="Length of audio, s", y_label="Time, s")),
+        ("Time per clip by batch", sampled, per_clip),
+        ("Time of a training step per clip, by batch", trained, per_clip),
+        ("Time and memory by clips", scored, of_clips),
+        ("Codecs side by side", frame[frame["group"] == "codecs side by side"], _bars),
+    ]
+    shown = [panel for panel in all_panels if len(panel[1])]
+    if not shown:
+        return False
+    rows, columns = -(-len(shown) // 2), min(len(shown), 2)
+    with panels(path, (5.0 * columns, 3.8 * rows)) as figure:
+        places = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes, (title, part, fill) in zip(places, shown, strict=False):
+            fill(axes, part)
+            headline(axes, title)
+        for axes in places[len(shown) :]:
+            axes.set_axis_off()
+    return True
+
+
+def _by_batch(frame: pd.DataFrame, groups: dict[str, str]) -> pd.DataFrame:
+    """Rows of what was measured at several batch sizes, with the seconds of a clip."""
+    part = _labelled(frame, groups, "batch")
+    part = part[part.groupby("line")["batch"].transform("nunique") > 1]
+    return part.assign(x=part["batch"], seconds=part["seconds"] / part["batch"])
 
 
 def _labelled(frame: pd.DataFrame, groups: dict[str, str], across: str) -> pd.DataFrame:
@@ -53,15 +70,11 @@ def _labelled(frame: pd.DataFrame, groups: dict[str, str], across: str) -> pd.Da
     return part
 
 
-def _lines(axes: Axes, part: pd.DataFrame, *, x, labels: tuple[str, str]) -> None:  # type: ignore[no-untyped-def]
-    axes.set(xlabel=labels[0], ylabel=labels[1])
-    if part.empty:
-        _empty(axes)
-        return
+def _lines(axes: Axes, part: pd.DataFrame, x_label: str, y_label: str) -> None:
+    axes.set(xlabel=x_label, ylabel=y_label)
     names = list(dict.fromkeys(part["line"]))
     for name, colour in zip(names, sns.color_palette("colorblind", len(names)), strict=True):
-        rows = part[part["line"] == name].sort_values(by="seconds")
-        rows = rows.assign(x=x(rows)).sort_values("x")
+        rows = part[part["line"] == name].sort_values("x")
         axes.plot(rows["x"], rows["seconds"], marker="o", markersize=4, label=name, color=colour)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -82,9 +95,6 @@ def _memory(axes: Axes, part: pd.DataFrame) -> None:
 
 def _bars(axes: Axes, part: pd.DataFrame) -> None:
     axes.set(xlabel="Times real time (stereo)")
-    if part.empty:
-        _empty(axes)
-        return
     systems = list(dict.fromkeys(part["system"]))
     for offset, (direction, colour) in enumerate(
         zip(("encode", "decode"), sns.color_palette("colorblind", 2), strict=True)
@@ -108,7 +118,3 @@ def _say(axes: Axes, places: Sequence[float] | np.ndarray, values: Sequence[floa
         if np.isfinite(value):
             said = f"{float(f'{value:.3g}'):g}"
             axes.annotate(said, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
-
-
-def _empty(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color="0.5")

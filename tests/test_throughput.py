@@ -88,7 +88,9 @@ def test_the_note_names_the_hardware_and_the_targets(saved: Path) -> None:
     assert hardware(content, frame).startswith("A Processor, 2 cores; torch with 2 threads")
     text = note(content, frame)
     assert "A Processor" in text and "100 GFLOP/s in float32" in text and "commit 01234567" in text
-    assert all(target.name in text for target in TARGETS)
+    assert all(target.name in text for target in TARGETS) and text.startswith("# Throughput\n")
+    other = note(content, frame, "throughput_h100_paper")
+    assert other.startswith("# Throughput: h100, paper\n") and "(throughput_h100_paper.png)" in other
 
 
 @pytest.mark.parametrize(("load", "said"), [(None, False), (2.2, False), (9.0, True)])
@@ -131,6 +133,14 @@ def test_a_figure_of_few_benchmarks(tmp_path: Path) -> None:
     path = tmp_path / "few.json"
     path.write_text(json.dumps({"benchmarks": BENCHMARKS[:1]}))
     assert all(written.stat().st_size for written in run(Options((path,), tmp_path)))
+
+
+def test_no_figure_where_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps({"benchmarks": [entry("training step", 0.1, case="diffusion", batch=128)]}))
+    written = run(Options((path,), tmp_path, name="throughput_gpu"))
+    assert [one.name for one in written] == ["throughput_gpu.csv", "throughput_gpu.md"]
+    assert ".png" not in written[1].read_text()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"extra_info": {}}]}'])
