@@ -90,6 +90,7 @@ def _fresh_accelerator() -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
+    """Tiny tensors: a second thread costs more than it gives. Whatever a test sets, the next begins so."""
     torch.set_num_threads(1)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +27,8 @@ SECOND = "FAD, musicnn"
 
 
 @pytest.fixture(autouse=True)
-def _made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _made_songs(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
     use_made_songs(song, monkeypatch)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

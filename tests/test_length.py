@@ -1,7 +1,6 @@
 """The study of lengths on tiny random weights: medleys, rows, short trainings, resuming; and what it says of rows."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +32,6 @@ class Melodies:
 
     def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
         return "melody", generator.standard_normal((16, 32)), generator.standard_normal((8, 32))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

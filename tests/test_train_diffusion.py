@@ -55,15 +55,6 @@ def log(run: Path) -> list[dict]:
     return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny tensors: a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Killed(BaseException):
     pass
 

@@ -26,15 +26,14 @@ def save_tiny_weights(folder: Path) -> Path:
     torch.manual_seed(0)
     encoders = {}
     for which in ("mix", "bass"):
-        path = folder / f"{which}_autoencoder.safetensors"
         coder = Autoencoder(AUTOENCODERS["tiny"][which])
         assert coder.linear is not None
         torch.nn.init.orthogonal_(coder.linear.components)
         coder.linear.readout.normal_(std=0.1)
         coder.feature_mean.fill_(-7.0)
         coder.latent_std.fill_(10.0)
-        coder.save_pretrained(path)
-        encoders[which] = encoder_hash(Autoencoder.from_pretrained(path))
+        coder.save_pretrained(folder / f"{which}_autoencoder.safetensors")
+        encoders[which] = encoder_hash(coder)
     unet = UNet(UNETS["tiny"])
     torch.nn.init.normal_(unet.output.weight, std=0.3)
     unet.save_pretrained(folder / "unet.safetensors", encoders=encoders)

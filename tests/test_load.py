@@ -1,0 +1,92 @@
+"""Loading the model: by name, from a folder or from the Hub, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+import reference_model
+from bassbench.bad_input import BadInputError
+from reference_model.autoencoder import Autoencoder
+from reference_model.pipeline import BassAccompaniment, Sampling, UnrecordedEncodersWarning, load
+from reference_model.unet import UNETS, UNet
+
+
+def test_names_are_exported() -> None:
+    assert reference_model.load is load and reference_model.Sampling is Sampling
+    with pytest.raises(AttributeError):
+        reference_model.nothing  # noqa: B018
+
+
+def test_unknown_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no weights named 'grand'"):
+        load("grand")
+    with pytest.raises(BadInputError, match=r"mix_autoencoder.safetensors: no such"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mix_autoencoder", "bass_autoencoder", "unet"])
+def test_damaged_weights_are_refused(weights: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(weights, tmp_path / "copy")
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(BadInputError, match=name):
+        load(folder)
+
+
+def test_weights_in_the_wrong_place_are_refused(weights: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(weights, tmp_path / "copy")
+    shutil.copy(folder / "bass_autoencoder.safetensors", folder / "mix_autoencoder.safetensors")
+    with pytest.raises(BadInputError, match="needs autoencoders"):
+        load(folder)
+    shutil.copy(folder / "bass_autoencoder.safetensors", folder / "unet.safetensors")
+    with pytest.raises(BadInputError, match="expected 'unet'"):
+        load(folder)
+
+
+def test_autoencoders_of_another_training_are_refused(weights: Path, tmp_path: Path) -> None:
+    for which in ("mix", "bass"):
+        folder = shutil.copytree(weights, tmp_path / which)
+        path = folder / f"{which}_autoencoder.safetensors"
+        coder = Autoencoder.from_pretrained(path)
+        coder.decoder.layers[0].weight += 1  # the decoder may be trained further
+        coder.save_pretrained(path)
+        assert isinstance(load(folder), BassAccompaniment)
+        coder.latent_std *= 1.5
+        coder.save_pretrained(path)
+        with pytest.raises(BadInputError, match=f"another {which} autoencoder"):
+            load(folder)
+
+
+def test_a_unet_that_does_not_say_its_autoencoders_is_accepted_with_a_warning(weights: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(weights, tmp_path / "copy")
+    UNet(UNETS["tiny"]).save_pretrained(folder / "unet.safetensors")
+    with pytest.warns(UnrecordedEncodersWarning, match="unet.safetensors"):
+        load(folder)
+
+
+@pytest.mark.parametrize("arguments", [("lab/bass@v1.0",), ("lab/bass", "cpu", "v1.0")])
+def test_weights_from_the_hub(weights: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(name: str, *, revision: str, allow_patterns: list[str]) -> str:
+        asked.append((name, revision, allow_patterns))
+        return str(weights)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    name, *rest = arguments
+    model = load(name, *rest[:1], revision=rest[1] if rest else None)
+    assert isinstance(model, BassAccompaniment)
+    assert asked == [("lab/bass", "v1.0", ["*.safetensors"])]
+
+
+def test_the_hub_needs_a_revision_and_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("cannot find the files on the Hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(BadInputError, match="needs its revision: lab/bass@"):
+        load("lab/bass")
+    with pytest.raises(BadInputError, match=r"lab/bass@v1: cannot be fetched .* network"):
+        load("lab/bass@v1")
