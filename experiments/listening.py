@@ -8,7 +8,6 @@ mix: if the model listens, that bass fits as badly as another song's real bass d
 cut off.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +76,8 @@ class Listening(WeightSettings):
         Raises:
             BadInputError: a setting that cannot be sampled with.
         """
-        at_two = Sampling(steps=self.steps, cfg=_TEMPERED_CFG, phi=self.phi)
-        return [*super().samplings, *(dataclasses.replace(at_two, temperature=t) for t in self.temperatures)]
+        at_two = (Sampling(self.steps, _TEMPERED_CFG, self.phi, temperature=t) for t in self.temperatures)
+        return [*super().samplings, *at_two]
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
@@ -201,7 +200,7 @@ def write_report(rows: list[Row], folder: Path) -> None:
     shares = [row for row in rows if row.metric == SHARE]
     curve_figure(
         folder / f"{NAME}.png",
-        [row for row in shares if "cfg" in row.setting and "temperature" not in row.setting],
+        [row for row in shares if "cfg" in row.setting and not _tempered(row)],
         across="cfg",
         anchors=[row for row in shares if row.system in _IN_FIGURE],
         title="Does the bass follow the chords of the mix?",
@@ -225,11 +224,7 @@ def findings(rows: Sequence[Row]) -> str:
         f"{spoken(anchor[OTHER])}.",
     ]
     own, swapped, gains = (
-        {
-            row.setting["cfg"]: row
-            for row in rows
-            if (row.system, row.metric) == place and "temperature" not in row.setting
-        }
+        {row.setting["cfg"]: row for row in rows if (row.system, row.metric) == place and not _tempered(row)}
         for place in ((OWN, SHARE), (SWAPPED, SHARE), (OWN, GAIN))
     )
     for weight, row in sorted(own.items()):
@@ -240,12 +235,16 @@ def findings(rows: Sequence[Row]) -> str:
             f"the real bass's, and {spoken(swapped[weight])} with the mixes swapped: {listens} (gain {spoken(gain)})."
         )
     for row in rows:
-        if (row.system, row.metric) == (OWN, SHARE) and "temperature" in row.setting:
+        if (row.system, row.metric) == (OWN, SHARE) and _tempered(row):
             said.append(
                 f"At guidance weight {row.setting['cfg']:g}, started from noise of {row.setting['temperature']:g} of "
                 f"the deviation, it is {spoken(row)}."
             )
     return " ".join(said)
+
+
+def _tempered(row: Row) -> bool:
+    return "temperature" in row.setting
 
 
 def main() -> None:
