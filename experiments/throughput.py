@@ -17,10 +17,11 @@ import pandas as pd
 import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import atomic_path
+from bassbench.files import write_text
 from bassbench.table import markdown
 from experiments.throughput_figure import draw
 from experiments.throughput_targets import targets
+from reference_model.studies import output_folder
 
 NAME = "throughput"
 COLUMNS = (
@@ -60,20 +61,15 @@ def run(options: Options) -> list[Path]:
     """Write the table, the page and, where there is something to draw, the figure; return their paths.
 
     Raises:
-        BadInputError: a file is missing, or not one of ours, or they are of several machines.
+        BadInputError: a file is missing, or not one of ours, they are of several machines, or nothing can be written.
     """
+    output_folder(options.output)
     saved = together([read(path) for path in options.benchmarks]) if options.benchmarks else measured()
     frame = rows(saved)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        table, page, figure = (options.output / f"{options.name}.{kind}" for kind in ("csv", "md", "png"))
-        drawn = draw(figure, frame)
-        text = note(saved, frame, options.name, figure=drawn)
-        for path, content in ((table, frame.to_csv(index=False, float_format="%.6g")), (page, text)):
-            with atomic_path(path) as temporary:
-                temporary.write_text(content)
-    except OSError as error:
-        raise BadInputError(f"{options.output}: cannot write ({error})") from None
+    table, page, figure = (options.output / f"{options.name}.{kind}" for kind in ("csv", "md", "png"))
+    drawn = draw(figure, frame)
+    write_text(table, frame.to_csv(index=False, float_format="%.6g"))
+    write_text(page, note(saved, frame, options.name, figure=drawn))
     return [table, page, *([figure] if drawn else [])]
 
 
@@ -153,11 +149,12 @@ def hardware(saved: dict[str, Any], frame: pd.DataFrame) -> str:
 def note(saved: dict[str, Any], frame: pd.DataFrame, name: str = NAME, *, figure: bool = True) -> str:
     """The Markdown page: hardware, figure if there is one, targets, a table for each group; `name`: of its files."""
     which = name.removeprefix(NAME).strip("_").replace("_", ", ")
-    date, commit = saved.get("datetime", "")[:10], str(saved.get("commit_info", {}).get("id", ""))[:8]
+    date, commit = saved.get("datetime", "")[:10], saved.get("commit_info", {})
+    version = str(commit.get("id", ""))[:8] + (" and changes to it" if commit.get("dirty") else "")
     lines = [
         "# Throughput" + (f": {which}" if which else ""),
         "",
-        f"Measured {date} at commit {commit}: {hardware(saved, frame)}.",
+        f"Measured {date} at commit {version}: {hardware(saved, frame)}.",
         "",
         "A call's median seconds, and the least CPU seconds of all its threads, which other programs disturb less;",
         "audio is stereo at 44.1 kHz; memory is what a call takes at its peak beyond what was held before it.",

@@ -95,7 +95,10 @@ _NETWORK = (
     "both sides spend nearly all their time in the same network and on the same threads; what this project saves is in "
     "reading, statistics and the distance"
 )
-_LAUNCHES = "a step waits for the CPU to launch its kernels one by one: it takes about as long for 1 clip as for 64"
+_LAUNCHES = (
+    "a step of the small preset takes about as long for 1 clip as for 64, so launching its kernels takes the time; why "
+    "the paper preset's is slow has not been looked into"
+)
 _UNKNOWN = "the cause has not been looked into"
 _BATCHED = partial(real_time, "generation, arrays", case="8 evaluations")
 TARGETS = (

@@ -89,6 +89,7 @@ def test_the_note_names_the_hardware_and_the_targets(saved: Path) -> None:
     text = note(content, frame)
     assert "A Processor" in text and "100 GFLOP/s in float32" in text and "commit 01234567" in text
     assert all(target.name in text for target in TARGETS) and text.startswith("# Throughput\n")
+    assert "and changes to it" in note({**content, "commit_info": {"id": "0123", "dirty": True}}, frame)
     other = note(content, frame, "throughput_h100_paper")
     assert other.startswith("# Throughput: h100, paper\n") and "(throughput_h100_paper.png)" in other
 
