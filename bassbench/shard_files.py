@@ -35,7 +35,7 @@ _MOST_JSON_BYTES = 2**22
 _MOST_SAMPLE_BYTES = 4 * MOST_SAMPLES  # what FLAC takes at worst
 _BLOCK = 2**16
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # one letter alone is a drive
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)(?:\.\.-?\d+)?\}")
 
 
 def webdataset() -> ModuleType:
@@ -98,7 +98,7 @@ def sample_files(tar: tarfile.TarFile, shard: str) -> Iterator[tuple[str, str, t
     """
     sample, size = "", 0
     for count, member in enumerate(tar):
-        tar.members = []
+        tar.members = []  # type: ignore[attr-defined]
         if member.isdir():
             continue
         key, _, kind = member.name.partition(".")

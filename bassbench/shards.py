@@ -228,15 +228,16 @@ def _unpacked(
             raise ValueError("stems of different lengths")
         if not isinstance(about["notes"], dict):
             raise ValueError("notes must be a mapping")
-        notes = {
-            role: [Note(*map(float, note[:2]), *map(int, note[2:])) for note in its]
-            for role, its in about["notes"].items()
-        }
+        notes = {role: [_note(*values) for values in its] for role, its in about["notes"].items()}
         return {name: str(about[name]) for name in ("name", "song")}, stems, notes
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, BadInputError):
             raise
         raise BadInputError(f"{where}: not a sample of this format ({error}); write the shards again") from None
+
+
+def _note(start: float, end: float, pitch: int, velocity: int) -> Note:
+    return Note(float(start), float(end), int(pitch), int(velocity))
 
 
 def _flac(audio: np.ndarray) -> bytes:

@@ -86,7 +86,8 @@ class Recipes:
         Raises:
             BadInputError: folders that cannot be written.
         """
-        check_limits(self, **dict.fromkeys(("codec_steps", "paper_steps", "unet_steps"), "training_steps"))
+        steps = "training_steps"
+        check_limits(self, codec_steps=steps, paper_steps=steps, unet_steps=steps)
         torch.set_num_threads(self.threads)
         codecs = {name: self._trained(name, self._train_codec) for name in CODECS}
         unets = {name: self._trained(f"U-Net {name}", self._train_unet) for name in UNET_SIZES}
