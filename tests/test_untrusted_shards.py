@@ -14,7 +14,7 @@ import soundfile
 from bassbench import shard_files
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
-from bassbench.shard_files import MOST_STEM_SAMPLES, open_shard, shard_urls
+from bassbench.shard_files import open_shard, shard_urls
 from bassbench.shard_stems import sharded_stems
 from bassbench.shards import ShardedClips, shard_hash
 from reference_model import train_diffusion
@@ -102,12 +102,8 @@ def test_the_flag_does_what_it_says_and_the_web_needs_none(trap: Path) -> None:
             shard_urls(name)
 
 
-def zeros(tmp_path: Path) -> Path:
-    return shard(tmp_path / "in/0.tar", ABOUT, flac(MOST_STEM_SAMPLES + 1), flac())
-
-
 BAD: dict[str, Callable[[Path], Path]] = {
-    "too long a stem": lambda p: zeros(p),
+    "too long a stem": lambda p: shard(p / "in/0.tar", ABOUT, flac(3 * SAMPLE_RATE), flac()),
     "too many stems": lambda p: shard(p / "in/0.tar", {**ABOUT, "stems": [str(i) for i in range(99)]}, *[flac(9)] * 99),
     "mono": lambda p: shard(p / "in/0.tar", ABOUT, flac(channels=1), flac(channels=1)),
     "other rate": lambda p: shard(p / "in/0.tar", ABOUT, flac(rate=8000), flac(rate=8000)),
@@ -128,7 +124,8 @@ READ_WHOLE: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("case", BAD | READ_WHOLE)
-def test_what_no_sample_holds_is_one_line(case: str, tmp_path: Path) -> None:
+def test_what_no_sample_holds_is_one_line(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_files, "MOST_STEM_SAMPLES", 2 * SAMPLE_RATE)
     path = (BAD | READ_WHOLE)[case](tmp_path)
     with pytest.raises(BadInputError, match=r"0\.tar") as error:
         list(ShardedClips(path.parent))
