@@ -1,4 +1,4 @@
-# One command each, on a machine with Python >= 3.10 and make: everything is set up in .venv first.
+# One command each, on a machine with Python 3.10 to 3.12 and make: everything is set up in .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

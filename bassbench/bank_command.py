@@ -13,6 +13,7 @@ from tqdm import tqdm
 from bassbench.audio import write_audio
 from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.files import write_text
+from bassbench.limits import check_limits
 from bassbench.render import Clip, render_stems
 from bassbench.song_bank import SPLITS, Song, load_songs
 
@@ -40,6 +41,7 @@ class Bank:
         Raises:
             BadInputError: unknown split, bad count, or a folder that cannot be written.
         """
+        check_limits(self)
         songs = load_songs(self.split)
         if self.render is None:
             print(_song_table(songs[: self.count]) if self.songs else _split_table())

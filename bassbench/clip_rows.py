@@ -5,7 +5,6 @@ processes, and twice; and audio that changed is never given the numbers of what 
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from bassbench.bad_input import BadInputError
 from bassbench.jsonl import append_lines, read_lines
+from bassbench.untrusted_json import parse_json
 
 
 class ClipKey(NamedTuple):
@@ -84,7 +84,7 @@ def parse_row(line: bytes, where: str) -> tuple[ClipRow, str]:
         BadInputError: the line is no such thing; `where` names it.
     """
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         value, system = values["value"], values.pop("system", "")
         return ClipRow(**{**values, "value": float("nan") if value is None else float(value)}), system
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -16,6 +16,7 @@ from bassbench.clip_set import ClipEntry, open_clip_set
 from bassbench.evaluation import directions
 from bassbench.fad import FewWindowsWarning
 from bassbench.files import write_text
+from bassbench.limits import check_limits
 from bassbench.metric_registry import chosen_metrics
 from bassbench.paired import holm, paired_difference
 from bassbench.rows import Row, RowStore
@@ -53,8 +54,7 @@ class Compare:
         Raises:
             BadInputError: not two finished runs, measured differently, or on fewer than two songs in common.
         """
-        if self.seed < 0:
-            raise BadInputError(f"--seed takes a whole number from 0, got {self.seed}")
+        check_limits(self)
         folders = (self.first, self.second)
         frame, note = compared(folders, _names(self.metrics), self.seed)
         print(terminal(frame))

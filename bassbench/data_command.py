@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
+from bassbench.limits import check_limits
 from bassbench.render import CLIP_SAMPLES
 from bassbench.stems.checking import check_dataset
 from bassbench.stems.layouts import open_dataset
@@ -69,12 +70,11 @@ class Shard:
         """
         from bassbench.shards import write_shards  # its torch takes a second that no other command should pay
 
+        check_limits(self, seconds="shard_seconds")
         dataset = open_dataset(self.path)
         dataset = dataset if self.split is None else dataset.split(self.split)
         if dataset.problems:
             raise BadInputError(f"{dataset.problems[0]}; `bassbench data check {self.path}` lists all problems")
-        if self.seconds <= 0 or self.per_shard <= 0:
-            raise BadInputError("--seconds and --per-shard must be positive")
         samples = round(self.seconds * SAMPLE_RATE)
         written = write_shards(dataset, self.out, samples=samples, per_shard=self.per_shard, seed=self.seed)
         print(f"{len(written)} shard{'s' * (len(written) != 1)} of {self.path} in {self.out}")

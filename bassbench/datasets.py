@@ -16,6 +16,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path, cache_folder, content_hash
 from bassbench.render import CLIP_SAMPLES, Clip, default_soundfont, render_clip
 from bassbench.song_bank import Chord, Song, load_songs
+from bassbench.untrusted_json import parse_json
 
 _RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise it when a rendering changes
 _EFFECTS = "1"  # raise the number when effects.py's output changes
@@ -128,7 +129,7 @@ def cached_clip(request: ClipSource) -> Clip:
     folder = cache_folder("clips")
     samples_file, truth_file = folder / f"{request.key}.npy", folder / f"{request.key}.json"
     try:
-        truth = json.loads(truth_file.read_text())
+        truth = parse_json(truth_file.read_text())
         samples = np.load(samples_file)
         if truth.pop("sha") != content_hash(samples.tobytes()):
             raise ValueError("checksum")

@@ -17,6 +17,7 @@ from bassbench.clip_rows import ClipRow, ClipRowStore
 from bassbench.clip_set import ClipSet, open_clip_set, parts
 from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.files import cache_folder, content_hash, write_text
+from bassbench.limits import check_limits
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import all_metrics, chosen_metrics
 from bassbench.plugins import warn_once
@@ -131,8 +132,7 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
     Raises:
         BadInputError: an option cannot be used.
     """
-    if options.seed < 0:
-        raise BadInputError(f"--seed takes a whole number from 0, got {options.seed}")
+    check_limits(options)
     if options.style not in STYLES:
         raise BadInputError(f"--style takes {', '.join(STYLES)}, not '{options.style}'")
     device = str(find_device(options.device))

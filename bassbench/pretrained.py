@@ -1,6 +1,5 @@
 """Networks from weight files: the configuration in the header, every tensor where it belongs, or a clear refusal."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from bassbench.bad_input import BadInputError
-from bassbench.runs import load_tensors
+from bassbench.runs import load_tensors, metadata_of
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -27,10 +26,18 @@ def load_pretrained(
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != kind:
         raise BadInputError(f"{path}: holds weights of kind '{metadata.get('kind', 'unknown')}', expected '{kind}'")
-    network = build(metadata.get("config", {}))
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    config = metadata.get("config")
+    try:
+        if not isinstance(config, dict):
+            raise TypeError(f"no mapping but {type(config).__name__}")
+        with torch.device("meta"):  # a configuration can ask for more memory than there is
+            expected = {name: tensor.shape for name, tensor in build(config).state_dict().items()}
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInputError(f"{path}: the configuration in the header cannot be used ({reason}); get it anew") from None
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise BadInputError(f"{path}: the tensors do not fit the configuration in the header; get the file anew")
+    network = build(config)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return network.to(device).eval().requires_grad_(False)
 
@@ -39,11 +46,11 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """What `save_tensors` wrote in the header of a file, without its tensors; empty for a file of another origin.
 
     Raises:
-        BadInputError: the file cannot be read.
+        BadInputError: the file or its header cannot be read.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("bassbench", "{}"))
+            return metadata_of(path, file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise BadInputError(f"{path}: not a readable safetensors file ({error}); fetch or train it again") from None
 

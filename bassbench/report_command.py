@@ -1,6 +1,5 @@
 """`bassbench report`: results as one page to read, to hear and to send."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from bassbench.bad_input import BadInputError
+from bassbench.limits import check_limits
 from bassbench.report import write_report
 from bassbench.report.meanings import metric_notes
 from bassbench.report.run_examples import run_examples
@@ -49,8 +49,7 @@ class Report:
         """
         if not self.results:
             raise BadInputError("nothing to report; give run folders, or files of rows")
-        if self.examples < 0 or not 0 < self.seconds < math.inf:
-            raise BadInputError("--examples takes a number from 0, and --seconds one above 0")
+        check_limits(self)
         if self.output.suffix.lower() not in (".html", ".htm"):
             raise BadInputError(f"{self.output}: a report is an .html file")
         rows: list[Row] = []

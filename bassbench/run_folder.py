@@ -18,6 +18,7 @@ from bassbench.clip_rows import ClipRow, as_line, parse_row
 from bassbench.embed import PAIR_EMBEDDER
 from bassbench.files import atomic_path, write_text
 from bassbench.jsonl import read_lines
+from bassbench.untrusted_json import parse_json
 
 CONFIG, ROWS, VALUES, TABLE = "config.json", "rows.jsonl", "values.jsonl", "table.md"
 
@@ -82,7 +83,7 @@ def read_config(folder: Path) -> RunConfig:
     if not path.is_file():
         raise BadInputError(f"{folder}: no {CONFIG} in it; give the --output folder of a bassbench score or run")
     try:
-        values = json.loads(path.read_text())
+        values = parse_json(path.read_text())
         return RunConfig(**{**values, **{name: tuple(values[name]) for name in ("clips", "reference", "metrics")}})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInputError(f"{path}: not the config of a run ({error}); score again into another folder") from None

@@ -1,14 +1,14 @@
 """What every training run can be told, whatever it trains; what of it may change when a run is resumed."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
 
 from bassbench.bad_input import BadInputError
+from bassbench.limits import check_limits
 from bassbench.trainer import make_accelerator
 
 
@@ -53,19 +53,8 @@ FREE_TO_CHANGE = (
 """Settings that do not change what is learned, by name."""
 
 
-def refuse_impossible(settings: RunSettings, counts: Iterable[str] = ()) -> None:
-    """Raise BadInputError for settings that no run can have; `counts` names more of them that must be at least 1."""
-    shared = ("accumulate", "processes", "log_every", "validate_every", "checkpoint_every")
-    for name in (*counts, *shared):
-        require(settings, name, 1)
-    if settings.threads is not None:
-        require(settings, "threads", 1)
+def refuse_impossible(settings: RunSettings) -> None:
+    """Raise BadInputError for settings that no run can have."""
+    check_limits(settings, steps="training_steps")
     if settings.checkpoint_every % settings.log_every:
         raise BadInputError("--checkpoint-every must be a multiple of --log-every, so that a resumed log is whole")
-
-
-def require(settings: Any, name: str, least: float) -> None:
-    """Raise BadInputError if a setting is below its least value."""
-    value = getattr(settings, name)
-    if value < least:
-        raise BadInputError(f"--{name.replace('_', '-')} must be at least {least:g}, got {value}")

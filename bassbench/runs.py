@@ -5,7 +5,7 @@ import functools
 import json
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path
+from bassbench.untrusted_json import parse_json
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
@@ -54,7 +55,22 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
         raise BadInputError(f"{path}: not a readable safetensors file ({error}); fetch or train it again") from None
     if "bassbench" not in header:
         raise BadInputError(f"{path}: a safetensors file, but not a bassbench checkpoint (no config in its header)")
-    return tensors, json.loads(header["bassbench"])
+    return tensors, metadata_of(path, header)
+
+
+def metadata_of(path: str | Path, header: Mapping[str, str]) -> dict[str, Any]:
+    """What `save_tensors` put in a safetensors header; empty if it is of another origin.
+
+    Raises:
+        BadInputError: it is not a mapping in JSON.
+    """
+    try:
+        metadata = parse_json(header.get("bassbench", "{}"))
+    except ValueError as error:
+        raise BadInputError(f"{path}: the header is not JSON ({error}); fetch or train it again") from None
+    if not isinstance(metadata, dict):
+        raise BadInputError(f"{path}: the header holds a {type(metadata).__name__}, expected a mapping; get it anew")
+    return metadata
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
@@ -139,7 +155,7 @@ class RunFolder:
         kept = []
         for line in log.read_text().splitlines(keepends=True):
             try:
-                if json.loads(line).get("step", 0) <= step:
+                if parse_json(line).get("step", 0) <= step:
                     kept.append(line)
             except ValueError:  # cut off in the middle by a kill
                 continue

@@ -9,6 +9,7 @@ import tyro
 from bassbench.bad_input import BadInputError
 from bassbench.evaluation import Evaluation, Subject, evaluate, processes, report_run
 from bassbench.files import content_hash
+from bassbench.limits import check_limits
 from bassbench.sources import FolderSource, Pieces, Source
 from bassbench.system_source import SystemSource
 from bassbench.systems import load_system, parse_arguments
@@ -60,8 +61,7 @@ class Run(Evaluation):
         Raises:
             BadInputError: the system, the data or an option cannot be used.
         """
-        if self.batch_size < 1:
-            raise BadInputError(f"--batch-size must be at least 1, got {self.batch_size}")
+        check_limits(self)  # before a system is made
         processes()  # gives each its own GPU before the system takes one
         system = load_system(self.system, self.arguments)
         name = self.name or str(system.name)

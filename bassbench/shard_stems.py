@@ -4,7 +4,6 @@ Only places in the files are in memory, so the shards may be far larger than it.
 the index alone, not on which process asks.
 """
 
-import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.bad_input import BadInputError
-from bassbench.shards import decoded_stem, shard_urls
+from bassbench.shard_files import MOST_SAMPLES, decoded_stem, sample_about, sample_files, shard_urls
 from bassbench.stems.track import BASS
 from bassbench.stems.windows import draw_subset, window_generator
 
@@ -25,11 +24,11 @@ class Place:
     offset: int
     size: int
 
-    def read(self) -> np.ndarray:
+    def read(self, most: int = MOST_SAMPLES) -> np.ndarray:
         """Audio `(2, samples)`, float32.
 
         Raises:
-            BadInputError: the shard has changed or cannot be read.
+            BadInputError: the shard has changed or cannot be read, or this is more than `most` samples.
         """
         try:
             with Path(self.shard).open("rb") as file:
@@ -37,7 +36,7 @@ class Place:
                 data = file.read(self.size)
         except OSError as error:
             raise BadInputError(f"{self.shard}: cannot read ({error.strerror})") from None
-        return decoded_stem(data, self.shard)
+        return decoded_stem(data, self.shard, most)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,11 @@ class ShardedStems:
     def __getitem__(self, index: int) -> np.ndarray:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        stems = {role: place.read() for role, place in self.samples[index % len(self.samples)].items()}
+        stems: dict[str, np.ndarray] = {}
+        left = MOST_SAMPLES
+        for role, place in self.samples[index % len(self.samples)].items():
+            stems[role] = place.read(left)
+            left -= stems[role].shape[1]
         if BASS in stems:
             return stems[BASS]
         kept = draw_subset(stems, window_generator(f"mix {index}", self.seed))
@@ -91,17 +94,18 @@ def _places(shard: str) -> tuple[dict[str, Place], ...]:
     samples: dict[str, dict[str, Place]] = {}
     roles: dict[str, list[str]] = {}
     try:
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                key, _, kind = member.name.partition(".")
+        with tarfile.open(shard, "r:") as tar:
+            for key, kind, member in sample_files(tar, shard):
                 if kind == "json":
                     file = tar.extractfile(member)
-                    assert file is not None
-                    roles[key] = json.load(file)["stems"]
+                    assert file is not None  # it is a regular file
+                    roles[key] = sample_about(file.read())["stems"]
                 else:
                     samples.setdefault(key, {})[kind] = Place(shard, member.offset_data, member.size)
         return tuple(
             {role: samples[key][f"{number}.flac"] for number, role in enumerate(names)} for key, names in roles.items()
         )
-    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
+    except BadInputError:
+        raise
+    except (OSError, tarfile.TarError, ValueError, KeyError, EOFError) as error:
         raise BadInputError(f"{shard}: not a whole shard of this format ({error}); write the shards again") from None

@@ -13,11 +13,10 @@ Needs the package webdataset: `pip install bassbench[webdataset]`.
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,23 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path, content_hash
 from bassbench.render import CLIP_SAMPLES, Clip
+from bassbench.shard_files import (
+    MOST_SAMPLES,
+    MOST_STEM_SAMPLES,
+    MOST_STEMS,
+    SETTINGS,
+    decoded_stem,
+    open_shard,
+    sample_about,
+    sample_files,
+    shard_urls,
+    webdataset,
+)
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.metadata import read_mapping
 from bassbench.stems.training import even_starts
 from bassbench.stems.windows import WindowRequest, clip_of, sounds, window_generator
 
-_SETTINGS = "shards.json"
 _FORMAT = 1
 _FLAC_HEAD = 42  # bytes: the marker and the block STREAMINFO, whose last 16 are the MD5 of the decoded audio
 
@@ -58,7 +68,7 @@ def write_shards(
     Raises:
         BadInputError: a file cannot be read, the folder cannot be written or holds shards of other data or settings.
     """
-    wds = _webdataset()
+    wds = webdataset()
     windows = [
         WindowRequest(track, start, min(samples, track.samples - start))
         for track in dataset.tracks
@@ -75,7 +85,7 @@ def write_shards(
         "shards": len(groups),
         "windows": content_hash(*(f"{window.track.name} {window.start} {window.samples}" for window in windows)),
     }
-    _keep_settings(folder / _SETTINGS, settings)
+    _keep_settings(folder / SETTINGS, settings)
     paths = [folder / f"{number:06d}.tar" for number in range(len(groups))]
     bar = tqdm(zip(paths, groups, strict=True), f"shards in {folder}", len(paths), disable=not progress, leave=False)
     for path, group in bar:
@@ -99,11 +109,12 @@ class ShardedClips(IterableDataset):
     `shards` is a folder, a URL or a list of URLs and paths; `{000000..000127}` stands for a range. Whole shards are
     dealt out, round robin, to the processes (RANK and WORLD_SIZE, or torch.distributed) and then to the workers: each
     sample is seen exactly once an epoch. With `subset` the mix is a random subset of the other stems, drawn from
-    (seed, epoch, clip). A worker passes over its first `skip` samples without decoding them: to resume, give the
-    number it had seen. Samples without a bass or without a mix are passed over.
+    (seed, epoch, clip). `programs` allows URLs that start one (see `shard_urls`). A worker passes over its first `skip`
+    samples without decoding them: to resume, give the number it had seen. Samples without a bass or without a mix are
+    passed over.
 
     Raises:
-        BadInputError: on reading: webdataset is missing, or a shard is missing or damaged.
+        BadInputError: as `shard_urls`; on reading: a shard is missing, damaged or holds more than any that was written.
     """
 
     def __init__(
@@ -114,57 +125,29 @@ class ShardedClips(IterableDataset):
         epoch: int = 0,
         skip: int = 0,
         subset: bool = True,
+        programs: bool = False,
     ) -> None:
-        self.urls = shard_urls(shards)
+        self.urls = shard_urls(shards, programs=programs)
         self.seed, self.epoch, self.skip, self.subset = seed, epoch, skip, subset
 
     def __iter__(self) -> Iterator[Clip]:
-        wds = _webdataset()
+        wds = webdataset()
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.urls))
         pipeline = wds.DataPipeline(
             wds.SimpleShardList([self.urls[i] for i in order]),
             wds.split_by_node,
             wds.split_by_worker,
-            wds.tarfile_to_samples(),
+            _samples,
         )
         samples = islice(iter(pipeline), self.skip, None)
         while (sample := _next(samples)) is not None:
-            about, stems, notes = _unpacked(sample)
+            about, stems, notes = _unpacked(*sample)
             if "bass" not in stems or len(stems) < 2:
                 continue
             generator = None
             if self.subset:
                 generator = window_generator(f"{self.epoch} {about['name']}", self.seed)
             yield clip_of(about["name"], about["song"], stems, notes, generator)
-
-
-def _webdataset() -> ModuleType:
-    try:
-        import webdataset
-    except ImportError:
-        raise BadInputError("shards need the package webdataset: pip install 'bassbench[webdataset]'") from None
-    return webdataset
-
-
-def is_sharded(data: str) -> bool:
-    """Whether training data are shards: a path or URL of tar files, or a folder that holds some."""
-    return any(Path(data).glob("*.tar")) if Path(data).is_dir() else data.endswith(".tar")
-
-
-def shard_urls(shards: str | Path | Sequence[str | Path]) -> list[str]:
-    """Paths and URLs of all shards, ranges written out.
-
-    Raises:
-        BadInputError: a folder without shards, or without all that it should have.
-    """
-    given = [shards] if isinstance(shards, str | Path) else list(shards)
-    urls: list[str] = []
-    for one in given:
-        if Path(one).is_dir():
-            urls += _whole_folder(Path(one))
-        else:
-            urls += _webdataset().shardlists.expand_urls(str(one))
-    return urls
 
 
 def shard_hash(shard: str) -> str:
@@ -180,24 +163,13 @@ def shard_hash(shard: str) -> str:
     parts: list[str | bytes] = []
     try:
         with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                if (file := archive.extractfile(member)) is not None:
-                    head = _FLAC_HEAD if member.name.endswith(".flac") else member.size
-                    parts += [member.name, str(member.size), file.read(head)]
+            for _, kind, member in sample_files(archive, shard):
+                file = archive.extractfile(member)
+                assert file is not None  # it is a regular file
+                parts += [member.name, str(member.size), file.read(_FLAC_HEAD if kind != "json" else member.size)]
     except (OSError, tarfile.TarError, EOFError) as error:
         raise BadInputError(f"{shard}: cannot read ({error}); write the shards again") from None
     return content_hash(*parts)
-
-
-def _whole_folder(folder: Path) -> list[str]:
-    found = sorted(str(path) for path in folder.glob("*.tar") if not path.name.startswith("."))
-    if not found:
-        raise BadInputError(f"{folder}: no shards (*.tar) in this folder; `bassbench data shard` writes them")
-    settings = folder / _SETTINGS
-    promised = read_mapping(settings).get("shards") if settings.is_file() else len(found)
-    if promised != len(found):
-        raise BadInputError(f"{folder}: {len(found)} of {promised} shards; run `bassbench data shard` to its end")
-    return found
 
 
 def _packed(window: WindowRequest, key: str) -> dict[str, Any] | None:
@@ -205,6 +177,12 @@ def _packed(window: WindowRequest, key: str) -> dict[str, Any] | None:
     stems = {role: audio for role, audio in window.stems().items() if sounds(audio).any()}
     if not stems:
         return None
+    total = sum(audio.shape[1] for audio in stems.values())
+    if len(stems) > MOST_STEMS or total > MOST_SAMPLES or window.samples > MOST_STEM_SAMPLES:
+        seconds = window.samples / SAMPLE_RATE
+        raise BadInputError(
+            f"{window.name}: {len(stems)} stems of {seconds:.0f} s are too large a sample; lower --seconds"
+        )
     gain = min(1.0, 1.0 / max(float(np.abs(audio).max()) for audio in stems.values()))
     notes = {role: [list(asdict(note).values()) for note in notes] for role, notes in window.notes().items()}
     about = {
@@ -219,15 +197,47 @@ def _packed(window: WindowRequest, key: str) -> dict[str, Any] | None:
     return {"__key__": key, "json": json.dumps(about).encode(), **files}
 
 
-def _unpacked(sample: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, list[Note]]]:
-    where = f"{sample.get('__url__')}, sample {sample.get('__key__')}"
+def _samples(shards: Iterable[dict[str, str]]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Each sample of shards, one after the other: where it stands for errors, and the bytes of its files by kind."""
+    for shard in (source["url"] for source in shards):
+        # Not compressed: a few bytes could stand for any number.
+        with open_shard(shard) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            sample, files = "", dict[str, bytes]()
+            for key, kind, member in sample_files(tar, shard):
+                if key != sample and files:
+                    yield f"{shard}, sample {sample}", files
+                    files = {}
+                sample, file = key, tar.extractfile(member)
+                assert file is not None  # it is a regular file
+                files[kind] = file.read()
+            if files:
+                yield f"{shard}, sample {sample}", files
+
+
+def _unpacked(
+    where: str, files: Mapping[str, bytes]
+) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, list[Note]]]:
     try:
-        about = json.loads(sample["json"])
-        stems = {role: decoded_stem(sample[f"{i}.flac"], where) for i, role in enumerate(about["stems"])}
-        notes = {role: [Note(*note) for note in notes] for role, notes in about["notes"].items()}
-        return {"name": about["name"], "song": about["song"]}, stems, notes
-    except (KeyError, TypeError, ValueError) as error:
+        about = sample_about(files["json"])
+        stems: dict[str, np.ndarray] = {}
+        left = MOST_SAMPLES
+        for i, role in enumerate(about["stems"]):
+            stems[role] = decoded_stem(files[f"{i}.flac"], where, left)
+            left -= stems[role].shape[1]
+        if len({stem.shape for stem in stems.values()}) > 1:
+            raise ValueError("stems of different lengths")
+        if not isinstance(about["notes"], dict):
+            raise ValueError("notes must be a mapping")
+        notes = {role: [_note(*values) for values in its] for role, its in about["notes"].items()}
+        return {name: str(about[name]) for name in ("name", "song")}, stems, notes
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, BadInputError):
+            raise
         raise BadInputError(f"{where}: not a sample of this format ({error}); write the shards again") from None
+
+
+def _note(start: float, end: float, pitch: int, velocity: int) -> Note:
+    return Note(float(start), float(end), int(pitch), int(velocity))
 
 
 def _flac(audio: np.ndarray) -> bytes:
@@ -236,22 +246,11 @@ def _flac(audio: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def decoded_stem(data: bytes, where: str) -> np.ndarray:
-    """Audio `(2, samples)`, float32, of the FLAC bytes of a stem; `where` names it in errors.
-
-    Raises:
-        BadInputError: damaged bytes.
-    """
-    try:
-        audio, _ = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise BadInputError(f"{where}: not a sample of this format ({error}); write the shards again") from None
-    return np.ascontiguousarray(audio.T, dtype=np.float32) / np.float32(32767)
-
-
-def _next(samples: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+def _next(samples: Iterator[tuple[str, dict[str, bytes]]]) -> tuple[str, dict[str, bytes]] | None:
     try:
         return next(samples, None)
+    except BadInputError:
+        raise
     except (OSError, ValueError, tarfile.TarError, EOFError) as error:
         raise BadInputError(f"cannot read a shard ({error}); is it there and whole?") from None
 

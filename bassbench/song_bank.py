@@ -7,7 +7,6 @@ are unknown. In every song the bass is one instrument named "bass" (General MIDI
 once, E1 to G3); the others are named by their role ("chord", "walk", "drum").
 """
 
-import json
 import lzma
 import zipfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bassbench.bad_input import BadInputError
+from bassbench.untrusted_json import parse_json
 
 SPLITS = ("train", "validation", "test", "human", "train-large")
 DATA = Path(__file__).parent / "data"
@@ -118,7 +118,7 @@ def load_songs(split: str) -> list[Song]:
     try:
         with zipfile.ZipFile(archive) as bank:
             members = ("train", "train-more") if split == "train-large" else (split,)
-            entries = [entry for name in members for entry in json.loads(bank.read(f"{name}.json"))]
+            entries = [entry for name in members for entry in parse_json(bank.read(f"{name}.json"))]
             midi = b"".join(bank.read(f"{name}.midi") for name in members)
     except (OSError, EOFError, KeyError, ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{archive}: cannot be read ({error}); install bassbench again") from error

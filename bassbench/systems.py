@@ -63,7 +63,7 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
             raise BadInputError(f"system argument '{argument}': expected key=value, each key once")
         try:
             settings[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deep
             settings[key] = text
         if not isinstance(settings[key], str | int | float | bool | None):
             raise BadInputError(f"system argument '{argument}': expected a number, text, True, False or None")

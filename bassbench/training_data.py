@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, ClipSource, StemClips, clip_requests, stem_clips
+from bassbench.shard_files import is_sharded
 from bassbench.shard_stems import ShardedStems, sharded_stems
-from bassbench.shards import is_sharded
 from bassbench.stems.layouts import StemDataset, open_dataset
 from bassbench.stems.training import StemAudioClips, training_clips
 from bassbench.stems.windows import window_requests

@@ -19,6 +19,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipSource, cached_clip
 from bassbench.files import atomic_path, cache_folder, content_hash
 from bassbench.training_data import training_requests
+from bassbench.untrusted_json import parse_json
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.features import VERSION, features
 
@@ -120,7 +121,7 @@ def _write(path: Path, song: SongFeatures) -> None:
 def _read(path: Path) -> SongFeatures | None:
     try:
         with np.load(io.BytesIO(path.read_bytes())) as file:  # the zip format's checksums are verified here
-            name, tonic, tempo = json.loads(str(file["about"]))
+            name, tonic, tempo = parse_json(str(file["about"]))
             return SongFeatures(name, file["mix"], file["bass"], tonic, tempo, file["downbeats"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -219,7 +219,7 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     if config.data != "train":
         missing.pop("songs", None)
     config = dataclasses.replace(config, **missing)
-    refuse_impossible(config, ("steps", "batch_size", "variants"))
+    refuse_impossible(config)
     if config.seconds < MIN_SECONDS:
         raise BadInputError(f"--seconds must be at least {MIN_SECONDS:g}, got {config.seconds:g}")
     if config.validation_songs < 2:

@@ -20,6 +20,7 @@ from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import OTHER, REAL, derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, clip_requests
+from bassbench.limits import check_limits
 from bassbench.rows import Row
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
@@ -97,8 +98,9 @@ class Length(Settings):
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
         super().validate()
-        if self.clips < 2 or self.batch_frames < 1 or self.passage < 1:
-            raise BadInputError("--clips takes at least 2, --passage and --batch-frames at least 1")
+        check_limits(self, train_steps="training_steps", train_frames="frames", passage="frames", train_songs="songs")
+        if self.clips < 2:
+            raise BadInputError(f"--clips takes at least 2, got {self.clips}")
         if len(self.frames) < 2 or len(set(self.frames)) != len(self.frames):
             raise BadInputError(f"--frames takes different lengths, got {' '.join(map(str, self.frames))}")
         if any(frames < 1 or frames % self.passage for frames in self.frames):

@@ -18,6 +18,7 @@ from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.files import content_hash
+from bassbench.limits import check_limits
 from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
@@ -70,10 +71,9 @@ class MatchProof:
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        check_limits(self)
         if self.test < 2 or self.human == 1 or self.human < 0:
             raise BadInputError("retrieval takes at least 2 songs of a split in --test and --human")
-        if self.processes < 1 or self.seed < 0:
-            raise BadInputError("--processes must be at least 1 and --seed at least 0")
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.untrusted_json import parse_json
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from reference_model import studies
@@ -74,7 +75,7 @@ class MedleyPlayer:
 
 def _read(path: Path) -> list[Passage] | None:
     try:
-        return [Passage(**values) for values in json.loads(path.read_text())]
+        return [Passage(**values) for values in parse_json(path.read_text())]
     except (OSError, ValueError, TypeError):
         return None
 

@@ -21,6 +21,7 @@ from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.files import content_hash
+from bassbench.limits import check_limits
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import chosen_metrics
 from bassbench.pretrained import find_device
@@ -121,12 +122,11 @@ class MetricValidity:
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
+        check_limits(self)
         if self.test < 2 or self.human == 1 or self.human < 0:
             raise BadInputError("intervals over songs take at least 2 in --test and --human (or --human 0)")
         if self.group < MIN_SONGS or 0 < self.reference_clips < MIN_SONGS or self.reference_clips < 0:
             raise BadInputError(f"--group and --reference-clips take at least {MIN_SONGS} (or --reference-clips 0)")
-        if self.processes < 1 or self.seed < 0:
-            raise BadInputError("--processes must be at least 1 and --seed at least 0")
         for embedder in (self.embedder, self.pair_embedder):
             protocol(embedder)
         if not self.chosen():

@@ -1,7 +1,6 @@
 """The page of results: the paper's claims held against our rows, then every study's figure and what it found."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from bassbench.bad_input import BadInputError
 from bassbench.files import write_text
 from bassbench.rows import Row
+from bassbench.untrusted_json import parse_json
 from experiments.claims import Judge
 
 _HEAD = """
@@ -88,7 +88,7 @@ def reported(path: Path) -> list[Row]:
 
 
 def _row(line: Mapping[str, str]) -> Row:
-    read: dict[str, Callable[[str], Any]] = {"setting": json.loads, "protocol": json.loads, "versions": json.loads}
+    read: dict[str, Callable[[str], Any]] = {"setting": parse_json, "protocol": parse_json, "versions": parse_json}
     read |= dict.fromkeys(("value", "low", "high", "seconds"), float) | {"clips": int, "seed": int}
     return Row(**{field.name: read.get(field.name, str)(line[field.name]) for field in fields(Row)})
 

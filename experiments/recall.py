@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.untrusted_json import parse_json
 
 _VERSION = "1"  # raise it when what is heard of the same audio changes
 
@@ -33,7 +34,7 @@ def recall(key: str) -> Heard | None:
             embedding, scores, digest = entry["embedding"], str(entry["scores"]), str(entry["digest"])
         if content_hash(embedding.tobytes(), scores) != digest:
             return None
-        return Heard(embedding=embedding, **json.loads(scores))
+        return Heard(embedding=embedding, **parse_json(scores))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 

@@ -9,7 +9,6 @@ which variant learns faster, not which is best in the end.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,10 @@ from matplotlib.figure import Figure
 from bassbench.bad_input import exit_on_bad_input
 from bassbench.figure import save_figure
 from bassbench.files import write_text
+from bassbench.limits import check_limits
 from bassbench.table import markdown
 from bassbench.training_data import training_stems
+from bassbench.untrusted_json import parse_json
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_objective import PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS
@@ -85,6 +86,8 @@ class Recipes:
         Raises:
             BadInputError: folders that cannot be written.
         """
+        steps = "training_steps"
+        check_limits(self, codec_steps=steps, paper_steps=steps, unet_steps=steps)
         torch.set_num_threads(self.threads)
         codecs = {name: self._trained(name, self._train_codec) for name in CODECS}
         unets = {name: self._trained(f"U-Net {name}", self._train_unet) for name in UNET_SIZES}
@@ -95,7 +98,7 @@ class Recipes:
         if self.only in name:
             train(name, folder)
         log = folder / "log.jsonl"
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return [parse_json(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def _train_codec(self, name: str, folder: Path) -> None:
         config, changes = CODECS[name]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bassbench.bad_input import BadInputError
+from bassbench.limits import check_limits
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
@@ -23,8 +24,7 @@ class Settings:
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
-        if self.seed < 0:
-            raise BadInputError(f"--seed must be at least 0, got {self.seed}")
+        check_limits(self)
 
     def model(self) -> BassAccompaniment:
         """The model, once the folder for results can be written.
@@ -42,12 +42,6 @@ class BatchSettings(Settings):
 
     batch_size: int = 8
     """Clips sampled at a time; where seconds are measured it changes them, nothing else."""
-
-    def validate(self) -> None:
-        """Raise BadInputError for values that cannot be measured."""
-        super().validate()
-        if self.batch_size < 1:
-            raise BadInputError(f"--batch-size must be at least 1, got {self.batch_size}")
 
 
 @dataclass(frozen=True, kw_only=True)

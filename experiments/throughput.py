@@ -4,7 +4,6 @@ python -m experiments.throughput                 # runs the benchmarks first
 python -m experiments.throughput bench.json      # of `pytest --benchmark-only --benchmark-json bench.json`, or several
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import tyro
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.files import write_text
 from bassbench.table import markdown
+from bassbench.untrusted_json import parse_json
 from experiments.throughput_figure import draw
 from experiments.throughput_targets import targets
 from reference_model.studies import output_folder
@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, Any]:
         BadInputError: it is missing, or not one of ours.
     """
     try:
-        saved = json.loads(path.read_text())
+        saved = parse_json(path.read_text())
         ours = [entry for entry in saved["benchmarks"] if "case" in entry["extra_info"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInputError(

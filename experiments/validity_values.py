@@ -24,6 +24,7 @@ from bassbench.metrics.adherence import accompanied
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.set_metrics import EmbeddedSets, SetMetric
+from bassbench.untrusted_json import parse_json
 from experiments.damage import VERSION, damages, style_clip
 from reference_model import studies
 
@@ -219,7 +220,7 @@ def _read(path: Path) -> dict[str, ClipValues]:
     known = {}
     for where, line in read_lines(path):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             known[entry["key"]] = entry["values"]
         except (ValueError, KeyError, TypeError) as error:
             raise BadInputError(f"{where}: not the values of a clip ({error}); move the file away") from None

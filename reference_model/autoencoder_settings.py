@@ -6,7 +6,7 @@ from typing import Literal
 from accelerate import PartialState
 
 from bassbench.bad_input import BadInputError
-from bassbench.run_settings import RunSettings, refuse_impossible, require
+from bassbench.run_settings import RunSettings, refuse_impossible
 from bassbench.runs import RunFolder
 from reference_model.autoencoder_objective import RECIPES, Recipe
 from reference_model.config import AUTOENCODERS, AutoencoderConfig
@@ -83,7 +83,4 @@ def identity(settings: TrainAutoencoder) -> dict:
 def check(settings: TrainAutoencoder) -> None:
     """Raise BadInputError for settings that no run can have."""
     _ = settings.recipe, settings.config
-    refuse_impossible(settings, ("crop_frames", "fit_frames", "validation_clips"))
-    require(settings, "ema", 0)
-    if settings.ema >= 1:
-        raise BadInputError(f"--ema must be below 1, got {settings.ema}")
+    refuse_impossible(settings)

@@ -35,6 +35,9 @@ class TrainingConfig(RunSettings):
     """Weights to start from instead of random ones (see `reference_model.rebase`)."""
     data: str = "train"
     """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
+    shard_programs: bool = False
+    """Read shards also by URLs that start a program: pipe:COMMAND runs COMMAND in a shell; gs:, hf:, sftp: and the like
+    start what webdataset has for them. Without it only files, http and https are read."""
     songs: int | None = None
     """Songs or tracks of the data (default: all)."""
     variants: int = 1
@@ -61,7 +64,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None}
 """What a run had that was begun before there was the choice."""
-FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every")
+FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every", "shard_programs")
 
 
 def unet_config(config: TrainingConfig) -> UNetConfig:
@@ -79,5 +82,5 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     if config.sample_every is None:
         missing["sample_every"] = 10 * config.validate_every
     config = dataclasses.replace(config, **missing)
-    refuse_impossible(config, ("steps", "batch_size", "frames", "variants"))
+    refuse_impossible(config)
     return config

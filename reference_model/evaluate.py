@@ -24,6 +24,7 @@ from bassbench.embed import DEFAULT_EMBEDDER, protocol
 from bassbench.embedding_cache import embed_cached, embed_keyed
 from bassbench.files import content_hash
 from bassbench.gaussian import Gaussian
+from bassbench.limits import check_limits
 from bassbench.rows import Row, RowStore
 from bassbench.timbre import fit_timbre, timbre_protocol
 from reference_model import evaluate_bass as bass
@@ -76,8 +77,7 @@ class Evaluate:
         """Raise BadInputError for values that cannot be measured."""
         if self.clips < 8:
             raise BadInputError(f"--clips must be at least 8, got {self.clips}")
-        if self.batch_size < 1 or self.seed < 0:
-            raise BadInputError("--batch-size must be at least 1 and --seed at least 0")
+        check_limits(self)
         Sampling(steps=self.steps, cfg=self.cfg)
 
     def run(self) -> None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.limits import check_limits
 from bassbench.pretrained import find_device
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, OnStep, Sampling, level_gain, load, output_divisor
@@ -64,6 +65,9 @@ def generate(options: Options) -> Path:
     Raises:
         BadInputError: a file cannot be used, a setting is out of range, or the weights are not there.
     """
+    check_limits(options)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     output = options.output or options.mix.with_suffix(".bass.wav")
     if output.suffix.lower() not in (".wav", ".flac"):
         raise BadInputError(f"{output}: can write .wav or .flac, not '{output.suffix}'")
@@ -161,10 +165,6 @@ def main() -> None:
     """Command line."""
     with exit_on_bad_input():
         options = tyro.cli(Options, description=__doc__)
-        if options.threads is not None:
-            if options.threads < 1:
-                raise BadInputError(f"threads must be at least 1, got {options.threads}")
-            torch.set_num_threads(options.threads)
         output = generate(options)
         if not options.quiet:
             print(f"wrote {output}", file=sys.stderr)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
+from bassbench.limits import check_limits
 from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model.autoencoder import CHUNK, Autoencoder
 from reference_model.config import R_TIME, SAMPLE_RATE
@@ -61,23 +62,11 @@ class Sampling:
     """Deviation of the noise that sampling starts from; the paper's is 1, less is more certain and less varied."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise BadInputError(f"steps must be at least 1, got {self.steps}")
-        if self.window < 256:
-            raise BadInputError(f"window must be at least 256 frames, the length of training, got {self.window}")
-        if not np.isfinite(self.cfg):
-            raise BadInputError(f"cfg must be a finite number, got {self.cfg}")
+        check_limits(self, option=False)
         if self.sampler not in SAMPLERS:
             raise BadInputError(f"no sampler '{self.sampler}'; choose from {', '.join(SAMPLERS)}")
         if self.eta and self.sampler != "ddim":
             raise BadInputError(f"eta is DDIM's; with the sampler {self.sampler} it must be 0, got {self.eta}")
-        if not (np.isfinite(self.grounding_exponent) and self.grounding_exponent >= 0):
-            raise BadInputError(f"grounding_exponent must be a number from 0, got {self.grounding_exponent}")
-        if not (np.isfinite(self.temperature) and self.temperature > 0):
-            raise BadInputError(f"temperature must be a number above 0, got {self.temperature}")
-        for name in ("phi", "eta", "grounding"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadInputError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -261,6 +250,8 @@ def load(
         warnings.warn(message, UnrecordedEncodersWarning, stacklevel=2)
         return model
     for which, autoencoder in (("mix", mix_autoencoder), ("bass", bass_autoencoder)):
+        if not isinstance(recorded, dict) or not isinstance(recorded.get(which), str):
+            raise BadInputError(f"{folder / 'unet.safetensors'}: the header names no {which} autoencoder; get it anew")
         if recorded[which] != encoder_hash(autoencoder):
             raise BadInputError(
                 f"{folder}: unet.safetensors was trained on the latents of another {which} autoencoder than "
@@ -288,5 +279,7 @@ def _check(mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int]) -> N
         raise BadInputError(f"mix must be (batch, 2, samples), got {mix.shape}")
     if len(seeds) != len(mix):
         raise BadInputError(f"{len(mix)} mixes need as many seeds, got {len(seeds)}")
+    if any(isinstance(seed, bool | float) or not 0 <= seed < 2**64 for seed in seeds):
+        raise BadInputError(f"a clip's seed is a whole number of 64 bits from 0, got {list(seeds)[:8]}")
     if style is not None and (style.ndim != 3 or style.shape[1] != 2 or len(style) not in (1, len(mix))):
         raise BadInputError(f"style must be ({len(mix)} or 1, 2, samples), got {style.shape}")

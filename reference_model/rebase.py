@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.datasets import cached_clip, clip_requests
+from bassbench.limits import check_limits
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import SHIPPED
 from reference_model.latents import encode_pair, encoder_hash
@@ -42,6 +43,7 @@ class Rebase:
         Raises:
             BadInputError: files that cannot be read, or latents of different numbers of dimensions.
         """
+        check_limits(self)
         old = [Autoencoder.from_pretrained(path) for path in (self.old_mix_autoencoder, self.old_bass_autoencoder)]
         new = [Autoencoder.from_pretrained(path) for path in (self.mix_autoencoder, self.bass_autoencoder)]
         if [coder.config.dims for coder in old] != [coder.config.dims for coder in new]:

@@ -13,7 +13,9 @@ from tqdm import tqdm
 from bassbench.bad_input import BadInputError
 from bassbench.files import content_hash, write_text
 from bassbench.render import Clip
-from bassbench.shards import ShardedClips, shard_hash, shard_urls
+from bassbench.shard_files import shard_urls
+from bassbench.shards import ShardedClips, shard_hash
+from bassbench.untrusted_json import parse_json
 from reference_model.autoencoder import Autoencoder
 from reference_model.latents import LatentPairs, encode_pair, latent_length, pair_folder, write_latents
 
@@ -26,12 +28,14 @@ def shard_latents(
     accelerator: Accelerator,
     variants: int = 1,
     frames: int = 256,
+    programs: bool = False,
 ) -> LatentPairs:
     """Latents of all clips of shards (see `bassbench.shards.ShardedClips`), the same for any number of processes.
 
     `variants` passes, each with other random subsets of the stems in the mixes. A pass that was cut off goes on with
     the clips that it had not encoded; shards on disk are known by their content, and what a URL holds is taken to stay.
-    Every process of the accelerator must call this; they share the user's cache.
+    Every process of the accelerator must call this; they share the user's cache. `programs` allows URLs that start one
+    (see `bassbench.shard_files.shard_urls`).
 
     Raises:
         BadInputError: a shard is missing or damaged, the cache cannot be written or is not shared by the processes, or
@@ -39,10 +43,11 @@ def shard_latents(
     """
     rank, world = accelerator.process_index, accelerator.num_processes
     folder = pair_folder(mix_autoencoder, bass_autoencoder)
-    index = f"shards-{content_hash(*map(shard_hash, shard_urls(data)), str(variants))}"
+    urls = shard_urls(data, programs=programs)
+    index = f"shards-{content_hash(*map(shard_hash, urls), str(variants))}"
     mine = folder / f"{index}.{rank}-of-{world}.json"
     if not mine.exists():
-        names = list(_encoded(data, variants, mix_autoencoder, bass_autoencoder, folder, progress=rank == 0))
+        names = list(_encoded(urls, programs, variants, mix_autoencoder, bass_autoencoder, folder, progress=rank == 0))
         write_text(mine, json.dumps(names))
     accelerator.wait_for_everyone()
     names = []
@@ -50,13 +55,24 @@ def shard_latents(
         path = folder / f"{index}.{process}-of-{world}.json"
         if not path.exists():
             raise BadInputError(f"{path}: missing; set BASSBENCH_CACHE to a folder that all machines share")
-        names += json.loads(path.read_text())
+        names += _names(path)
     paths = sorted(folder / f"{name}.npz" for name in set(names))
     return LatentPairs.long_enough(paths, [latent_length(path) for path in paths], frames)
 
 
+def _names(path: Path) -> list[str]:
+    try:
+        names = parse_json(path.read_text())
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("not a list of names")
+        return names
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path}: cannot read ({error}); remove it and give the same command again") from None
+
+
 def _encoded(
-    data: str,
+    urls: list[str],
+    programs: bool,
     variants: int,
     mix_autoencoder: Autoencoder,
     bass_autoencoder: Autoencoder,
@@ -66,7 +82,8 @@ def _encoded(
 ) -> Iterator[str]:
     """Encode this process's clips that `folder` does not hold yet; the names of their files."""
     for epoch in range(variants):
-        for clip in tqdm(ShardedClips(data, epoch=epoch), f"encoding shards, pass {epoch}", disable=not progress):
+        clips = ShardedClips(urls, epoch=epoch, programs=programs)
+        for clip in tqdm(clips, f"encoding shards, pass {epoch}", disable=not progress):
             name = _name(clip)
             path = folder / f"{name}.npz"
             if latent_length(path) is None:

@@ -17,6 +17,7 @@ from bassbench.files import atomic_path, content_hash, write_text
 from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
+from bassbench.untrusted_json import parse_json
 from reference_model.pipeline import BassAccompaniment, load
 
 Advance = Callable[[], object]
@@ -148,7 +149,7 @@ def kept_values(path: Path) -> Any:
         BadInputError: they are missing or damaged.
     """
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_text())
     except (OSError, ValueError) as error:
         rows = path.parent.with_suffix(".jsonl").name
         raise BadInputError(f"{path}: cannot read ({error}); move {rows} away and run again") from None

@@ -28,7 +28,7 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
-from bassbench.shards import is_sharded
+from bassbench.shard_files import is_sharded
 from bassbench.trainer import (
     Throughput,
     ahead,
@@ -215,7 +215,14 @@ def _latents(
     variants: int,
 ) -> LatentPairs:
     if is_sharded(data):
-        return shard_latents(data, *coders, accelerator=accelerator, variants=variants, frames=config.frames)
+        return shard_latents(
+            data,
+            *coders,
+            accelerator=accelerator,
+            variants=variants,
+            frames=config.frames,
+            programs=config.shard_programs,
+        )
     with accelerator.main_process_first():
         return song_latents(
             data,

@@ -1,13 +1,19 @@
 """Loading the model: by name, from a folder or from the Hub, and what is refused."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import reference_model
 from bassbench.bad_input import BadInputError
+from bassbench.runs import load_tensors
+from contrastive.encoder import Matcher
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, Sampling, UnrecordedEncodersWarning, load
 from reference_model.unet import UNETS, UNet
@@ -64,6 +70,51 @@ def test_a_unet_that_does_not_say_its_autoencoders_is_accepted_with_a_warning(we
     UNet(UNETS["tiny"]).save_pretrained(folder / "unet.safetensors")
     with pytest.warns(UnrecordedEncodersWarning, match="unet.safetensors"):
         load(folder)
+
+
+def with_header(path: Path, text: str) -> None:
+    """The same tensors under another header."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    save_file(tensors, path, {"bassbench": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[" * 200_000, "[]", "5", "{}", '{"kind": []}', '{"kind": "KIND"}', '{"kind": "KIND", "config": []}'),
+        *('{"kind": "KIND", "config": {}}', '{"kind": "KIND", "config": {"widths": 5, "encoder": 5, "features": []}}'),
+        *("HUGE", "ODD"),
+    ],
+)
+@pytest.mark.parametrize("name", ["bass_autoencoder", "unet", "matcher"])
+def test_a_header_that_is_none_is_one_line(weights: Path, tmp_path: Path, name: str, text: str) -> None:
+    path = Path(shutil.copy(weights / f"{name}.safetensors", tmp_path))
+    kind = name.removeprefix("bass_")
+    config = load_tensors(path)[1]["config"]
+    changed = {"dims" if "dims" in config else "bass_dims": 12 * 10**9 if text == "HUGE" else "x"}
+    if text in ("HUGE", "ODD"):
+        text = json.dumps({"kind": kind, "config": config | changed})
+    with_header(path, text.replace("KIND", kind))
+    read = {"matcher": Matcher, "unet": UNet, "autoencoder": Autoencoder}[kind].from_pretrained
+    with pytest.raises(BadInputError, match=name) as error:
+        read(path)
+    assert len(str(error.value)) < 1000 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoders", [{}, [], "both", {"mix": 5}, {"mix": ["a"], "bass": {}}])
+def test_a_header_that_names_no_autoencoders_is_refused(weights: Path, tmp_path: Path, encoders: object) -> None:
+    folder = shutil.copytree(weights, tmp_path / "copy")
+    metadata = load_tensors(folder / "unet.safetensors")[1]
+    with_header(folder / "unet.safetensors", json.dumps(metadata | {"encoders": encoders}))
+    with pytest.raises(BadInputError, match=r"unet.safetensors: the header names no mix autoencoder"):
+        load(folder)
+
+
+@pytest.mark.parametrize("seeds", [[-1], [2**64], [0.5], [True]])
+def test_seeds_of_clips_are_whole_numbers(weights: Path, seeds: list) -> None:
+    with pytest.raises(BadInputError, match="whole number of 64 bits"):
+        load(weights).accompany(np.zeros((1, 2, 44_100), np.float32), seeds=seeds)
 
 
 @pytest.mark.parametrize("arguments", [("lab/bass@v1.0",), ("lab/bass", "cpu", "v1.0")])

@@ -13,7 +13,8 @@ from accelerate import Accelerator
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
-from bassbench.shards import is_sharded, write_shards
+from bassbench.shard_files import is_sharded
+from bassbench.shards import write_shards
 from bassbench.stems.layouts import open_dataset
 from reference_model import latents, train_diffusion
 from reference_model import shard_latents as module

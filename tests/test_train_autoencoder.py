@@ -120,8 +120,8 @@ def test_averaged_weights_are_shipped_and_resumed(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"accumulate": 0}, "--accumulate must be at least 1"),
-        ({"ema": 1.0}, "--ema must be below 1"),
+        ({"accumulate": 0}, "--accumulate takes 1 to"),
+        ({"ema": 1.0}, "--ema takes 0 to 0.999999"),
         ({"linear_path": False}, "cannot do without"),
     ],
 )

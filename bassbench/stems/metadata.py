@@ -1,6 +1,5 @@
 """Metadata files of datasets, read as a mapping or refused with one line."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import yaml
 
 from bassbench.bad_input import BadInputError
+from bassbench.untrusted_json import parse_json
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:
@@ -18,7 +18,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, yaml.CSafeLoader)
+        value = parse_json(text) if path.suffix == ".json" else yaml.load(text, yaml.CSafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise BadInputError(f"{path}: cannot read the metadata ({reason}); get it again") from None
