@@ -13,11 +13,11 @@ from enum import Enum
 class Kind(Enum):
     """What a file is by its name."""
 
-    BASS = "bass"
-    PART = "part"  # anything else that is a stem
-    WITHOUT_BASS = "mix without the bass"
-    WITH_BASS = "several parts, the bass among them"
-    MIX = "mix"  # with the bass or without it: its sound has to tell
+    BASS = "a bass"
+    PART = "a part"  # anything else that is a stem
+    WITHOUT_BASS = "a mix without the bass"
+    WITH_BASS = "a mix with the bass"
+    MIX = "a mix"  # with the bass or without it: its sound has to tell
 
 
 _NOT = "(?:no|non|not|without|minus|sans|ohne|less|excluding|except|but)"
@@ -31,7 +31,9 @@ _JOINED = (
     "(?:sub|synth|e|elec|double|contra|kontra|upright|slap|fretless|acoustic|electric)bass)"
 )
 _BASS = rf"(?:bass(?! {_ELSE}\b)|{_JOINED})"
-_WHOLE = "(?:mix|mixes|mixture|mixdown|fullmix|master|mastered|bounce|main|full|stereo|final|rough|print|ref|reference|out)"
+_WHOLE = (
+    "(?:mix|mixes|mixture|mixdown|fullmix|master|mastered|bounce|main|full|stereo|final|rough|print|ref|reference|out)"
+)
 
 # The first that is found decides. Names are matched as lower-case words: "03_BassDI-L" is "03 bass di l".
 RULES: tuple[tuple[Kind, str], ...] = (
