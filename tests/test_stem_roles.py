@@ -41,11 +41,11 @@ NAMES: dict[str, dict[Kind, str]] = {
         PART: "01_Kick, 02_KickOut, 04_BassDrum, 20_LeadVox, 21_BackingVoxBass, 15_Bassoon, 16_Sub",
     },
     "workstations": {
-        BASS: "Bass-01, BASS DI, bass_L, Bass.R, Audio 3-Bass Gtr_bip, Bass Bus, Bass Stem, Bass Mix, sub-bass, E-Bass, "
-        "SubBass, synth-bass2, 808 Bass, Basses, Bass & Amp, Bass + FX",
-        PART: "Drum Mix, Guitar Bus, 808, Kick, Bass Vox, Bass Drum, bass_kick, BassSax, embassy, Ambassador, Remix, Main",
-        WITHOUT: "mix_minus_bass, mix no bass, Mix-NoBass, without bass, Mix (bass muted), bassless, Minus Drums and Bass, "
-        "drums (no bass), BassLess",
+        BASS: "Bass-01, BASS DI, bass_L, Bass.R, Audio 3-Bass Gtr_bip, Bass Bus, Bass Stem, Bass Mix, sub-bass, "
+        "E-Bass, SubBass, synth-bass2, 808 Bass, Basses, Bass & Amp, Bass + FX",
+        PART: "Drum Mix, Guitar Bus, 808, Kick, Bass Vox, Bass Drum, bass_kick, BassSax, embassy, Remix, Main",
+        WITHOUT: "mix_minus_bass, mix no bass, Mix-NoBass, without bass, Mix (bass muted), bassless, "
+        "Minus Drums and Bass, drums (no bass), BassLess",
         WITH: "mixture, Full Mix, fullmix, Mixdown, MASTER, Stereo Out, Rough Mix 2, Final Master, 00 Mixture, "
         "mix minus vocals, vocals removed, drumless, no bass drum, Instrumental, Karaoke, Bass and Drums, Drum & Bass, "
         "drums+bass, drums_bass",

@@ -1,9 +1,9 @@
 """Any folder of `[SPLIT/]TRACK/STEM.wav` (or another format that is read): a stem is named by its file.
 
-`bassbench.stems.roles` says which names are basses and which are mixes. A file that is the sum of its neighbours, by its
-name or by its sound, is left out and noted; where there is nothing but a bass and a mix without it, they are the pair,
-as in the folders that `python -m bassbench bank --render` and separators of two stems write. A folder with the stems
-of several songs side by side ("1_Song_(Bass).wav", as UVR writes them) becomes a track a song.
+`bassbench.stems.roles` says which names are basses and which are mixes. A file that is the sum of its neighbours, by
+its name or by its sound, is left out and noted; where there is nothing but a bass and a mix without it, they are the
+pair, as in the folders that `python -m bassbench bank --render` and separators of two stems write. A folder with the
+stems of several songs side by side ("1_Song_(Bass).wav", as UVR writes them) becomes a track a song.
 """
 
 import re
@@ -16,7 +16,8 @@ from bassbench.stems.sums import holds, sum_among
 from bassbench.stems.track import BASS, Track
 
 SPLITS = ("train", "valid", "validation", "test")
-_SEPARATED = "(?:no[ _-]?)?(?:bass|drums|vocals|other|guitar|piano|instrumental|accompaniment|mixture|mix)"  # what separators name
+# What separators call what they write.
+_SEPARATED = "(?:no[ _-]?)?(?:bass|drums|vocals|other|guitar|piano|instrumental|accompaniment|mixture|mix)"
 _CONVERT = "not read; convert it to flac"
 _IN_BRACKETS = re.compile(rf"(?P<song>.*?)[ _-]*\((?P<stem>{_SEPARATED})\)[^()]*", re.I)
 _AT_THE_END = re.compile(rf"(?P<song>.*?[^\W\d_].*?)[ _.-]+(?P<stem>{_SEPARATED})", re.I)

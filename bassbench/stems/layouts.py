@@ -61,11 +61,10 @@ class StemDataset:
             BadInputError: no track is in it.
         """
         tracks = tuple(track for track in self.tracks if track.split == name)
-        known = {track.split for track in self.tracks if track.split}
         if not tracks:
-            there = ", ".join(sorted(known)) or "none"
+            there = ", ".join(sorted({track.split for track in self.tracks if track.split})) or "none"
             raise BadInputError(f"{self.path}: no track in a split '{name}'; there are: {there}")
-        others = known - {name}
+        others = {*musdb.SPLITS, *slakh.SPLITS, *folders.SPLITS} - {name}
         kept = [i for i, place in enumerate(self.unlisted) if place.parent.name not in others]
         problems = tuple(self.problems[i] for i in kept)
         return StemDataset(self.path, self.layout, tracks, problems, tuple(self.unlisted[i] for i in kept))
