@@ -141,7 +141,7 @@ def _called(name: str, make: object) -> object:
 
 def _folder(path: Path, seconds: float | None) -> ClipSet:
     dataset = open_dataset(path)
-    if any(track.split == "test" for track in dataset.tracks):
+    if dataset.has_split("test"):
         dataset = dataset.split("test")
     samples = CLIP_SAMPLES if seconds is None else round(seconds * SAMPLE_RATE)
     coverage = Coverage.of_pairs(dataset)

@@ -67,5 +67,4 @@ def training_stems(
 
 def _training_tracks(folder: Path) -> StemDataset:
     dataset = open_dataset(folder)
-    splits = {track.split for track in dataset.tracks}
-    return dataset.split("train") if "train" in splits else dataset
+    return dataset.split("train") if dataset.has_split("train") else dataset

@@ -12,6 +12,7 @@ from bassbench.__main__ import main
 from bassbench.bad_input import BadInputError
 from bassbench.clip_set import ClipEntry, ClipSet, open_clip_set
 from bassbench.rows import RowStore
+from bassbench.training_data import training_requests
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -61,3 +62,14 @@ def test_clips_never_share_the_file_that_their_audio_is_kept_in(tmp_path: Path) 
     for names in (("a/t0", "a_t0"), ("One", "one"), ("same", "same")):
         with pytest.raises(BadInputError, match="its own name"):
             ClipSet("added", tuple(ClipEntry(name, name, "key", entry.load) for name in names))
+
+
+def test_where_no_track_of_a_split_can_be_read_no_other_takes_its_place(tmp_path: Path) -> None:
+    trees.musdb(tmp_path, ("test/A", "train/B"))
+    (tmp_path / "test" / "A" / "bass.wav").unlink()
+    with pytest.raises(BadInputError, match=r"split 'test' \(.*bass.wav missing"):
+        open_clip_set(str(tmp_path), 2)
+    trees.musdb(tmp_path, ("test/A",))
+    (tmp_path / "train" / "B" / "bass.wav").unlink()
+    with pytest.raises(BadInputError, match=r"split 'train' \(.*bass.wav missing"):
+        training_requests(str(tmp_path))

@@ -1,6 +1,6 @@
 """Which layout is this?  `open_dataset(path)` finds out and reads the list of tracks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,6 +54,12 @@ class StemDataset:
         """The tracks with both a bass and something else."""
         return tuple(track for track in self.tracks if track.is_pair)
 
+    def has_split(self, name: str) -> bool:
+        """Whether a track is in this published split, be it one that cannot be listed."""
+        return any(track.split == name for track in self.tracks) or any(
+            place.parent.name == name for place in self.unlisted
+        )
+
     def split(self, name: str) -> "StemDataset":
         """The tracks of one published split.
 
@@ -63,11 +69,15 @@ class StemDataset:
         tracks = tuple(track for track in self.tracks if track.split == name)
         if not tracks:
             there = ", ".join(sorted({track.split for track in self.tracks if track.split})) or "none"
-            raise BadInputError(f"{self.path}: no track in a split '{name}'; there are: {there}")
+            why = next((f" ({line})" for line, place in self._unlisted() if place.parent.name == name), "")
+            raise BadInputError(f"{self.path}: no track in a split '{name}'{why}; there are: {there}")
         others = {*musdb.SPLITS, *slakh.SPLITS, *folders.SPLITS} - {name}
-        kept = [i for i, place in enumerate(self.unlisted) if place.parent.name not in others]
-        problems = tuple(self.problems[i] for i in kept)
-        return StemDataset(self.path, self.layout, tracks, problems, tuple(self.unlisted[i] for i in kept))
+        kept = [(line, place) for line, place in self._unlisted() if place.parent.name not in others]
+        problems, unlisted = tuple(line for line, _ in kept), tuple(place for _, place in kept)
+        return StemDataset(self.path, self.layout, tracks, problems, unlisted)
+
+    def _unlisted(self) -> Iterator[tuple[str, Path]]:
+        return zip(self.problems, self.unlisted, strict=True)
 
 
 def open_dataset(path: str | Path) -> StemDataset:
