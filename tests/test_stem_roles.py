@@ -42,14 +42,16 @@ NAMES: dict[str, dict[Kind, str]] = {
     },
     "workstations": {
         BASS: "Bass-01, BASS DI, bass_L, Bass.R, Audio 3-Bass Gtr_bip, Bass Bus, Bass Stem, Bass Mix, sub-bass, "
-        "E-Bass, SubBass, synth-bass2, 808 Bass, Basses, Bass & Amp, Bass + FX",
-        PART: "Drum Mix, Guitar Bus, 808, Kick, Bass Vox, Bass Drum, bass_kick, BassSax, embassy, Remix, Main",
+        "E-Bass, bass (mix), SubBass, synth-bass2, 808 Bass, Basses, Bass & Amp, Bass + FX",
+        PART: "Drum Mix, Guitar Bus, 808, Kick, Bass Vox, Bass Drum, bass_kick, BassSax, Contrabass Clarinet, "
+        "bass dr, embassy, Remix, Main",
         WITHOUT: "mix_minus_bass, mix no bass, Mix-NoBass, without bass, Mix (bass muted), bassless, "
-        "Minus Drums and Bass, drums (no bass), BassLess",
+        "Minus Drums and Bass, drums (no bass), BassLess, nobass, Minus One Bass, bass minus one, "
+        "Song (Bass Backing Track)",
         WITH: "mixture, Full Mix, fullmix, Mixdown, MASTER, Stereo Out, Rough Mix 2, Final Master, 00 Mixture, "
         "mix minus vocals, vocals removed, drumless, no bass drum, Instrumental, Karaoke, Bass and Drums, Drum & Bass, "
-        "drums+bass, drums_bass",
-        MIX: "mix, 01 Mix, Backing Track, Minus One",
+        "drums+bass, drums_bass, Kick+Bass, Mix FINAL v2",
+        MIX: "mix, 01 Mix, Backing Track, Minus One, mix_v2, MIX_24bit",
     },
 }  # fmt: skip
 

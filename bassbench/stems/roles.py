@@ -20,38 +20,40 @@ class Kind(Enum):
     MIX = "a mix"  # with the bass or without it: its sound has to tell
 
 
-_NOT = "(?:no|non|not|without|minus|sans|ohne|less|excluding|except|but)"
+_NOT = "(?:no|w o|non|not|without|minus|sans|ohne|less|excluding|except|but)"
 _PARTS = "(?:vocals?|voices?|vox|singing|drums?|percussion|guitars?|gtrs?|pianos?|keys?|synths?|strings|others?|leads?)"
 _ELSE = (
-    "(?:drums?|kicks?|clarinets?|trombones?|flutes?|sax|saxes|saxophones?|oboes?|recorders?|trumpets?|viols?|horns?|"
+    "(?:drums?|dr|kicks?|clarinets?|trombones?|flutes?|sax|saxes|saxophones?|oboes?|recorders?|trumpets?|viols?|horns?|"
     "harmonicas?|marimbas?|vocals?|vox|voices?|singers?|choir)"
 )
 _JOINED = (
     "(?:bass(?:di|amp|mic|gtr|guitar|line|synth|dry|wet|clean|dist|fx|sub|stem|bus|track|left|right|es)|"
     "(?:sub|synth|e|elec|double|contra|kontra|upright|slap|fretless|acoustic|electric)bass)"
 )
-_BASS = rf"(?:bass(?! {_ELSE}\b)|{_JOINED})"
+_BASS = rf"(?:(?:bass|{_JOINED})(?! {_ELSE}\b))"
 _WHOLE = (
-    "(?:mix|mixes|mixture|mixdown|fullmix|master|mastered|bounce|main|full|stereo|final|rough|print|ref|reference|out)"
+    "(?:mix|mixes|mixture|mixdown|fullmix|master|mastered|bounce|main|full|stereo|final|rough|print|ref|reference|out|"
+    "v|bit|k?hz)"
 )
 
 # The first that is found decides. Names are matched as lower-case words: "03_BassDI-L" is "03 bass di l".
 RULES: tuple[tuple[Kind, str], ...] = (
     (Kind.PART, r"\blead (8 )?bass and lead\b"),  # General MIDI's program 88
     (Kind.PART, r"\b(vocals?|vox|voices?|choir|satb|bvs?|bgvs?) bass\b"),
-    (Kind.WITHOUT_BASS, rf"\b{_NOT} (the )?({_PARTS} (and )?)*{_BASS}\b"),
-    (Kind.WITHOUT_BASS, rf"\b{_BASS} (less|free|removed|muted|out|off)\b|\bbassless\b"),
+    (Kind.WITHOUT_BASS, rf"\b{_NOT} (the |one )?({_PARTS} (and )?)*{_BASS}\b"),
+    (Kind.WITHOUT_BASS, rf"\b{_BASS} (less|free|removed|muted|out|off|minus|backing)\b"),
+    (Kind.WITHOUT_BASS, r"\b((no|minus|without)bass|bassless)\b"),
     (Kind.WITH_BASS, rf"\b{_NOT} (the )?({_PARTS}|bass {_ELSE})\b"),
     (Kind.WITH_BASS, rf"\b{_PARTS} (less|free|removed|muted)\b|\b(drum|vocal|guitar|piano)s?less\b"),
     (Kind.WITH_BASS, r"\b(instrumentals?|karaoke)( version| track| mix)?( \d+)?$"),
-    (Kind.WITH_BASS, rf"\b{_PARTS} and {_BASS}\b|\b{_BASS} and {_PARTS}\b|\bdrums? bass\b"),
-    (Kind.MIX, r"^(\d+ )?((backing|accompaniment)( mix| track)?|mix|minus one|mix minus one)( \d+)?$"),
-    (Kind.WITH_BASS, rf"^(\d+ )*(?!(out|main|full|final|print|stereo)$){_WHOLE}( {_WHOLE}| \d+)*$"),
+    (Kind.WITH_BASS, rf"^((?!bass).)* and {_BASS}\b|\b{_BASS} and {_PARTS}\b|\bdrums? bass\b"),
+    (Kind.MIX, r"^(\d+ )?((backing|accompaniment)( mix| track)?|mix|minus one|mix minus one)( v)?( \d+)?( bit)?$"),
+    (Kind.WITH_BASS, rf"^(\d+ )*(?!(out|main|full|final|print|stereo|v|bit|k?hz)\b[ \d]*$){_WHOLE}( {_WHOLE}| \d+)*$"),
     (Kind.BASS, rf"\b{_BASS}\b|\bbasses\b"),
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[&+]")
 _GROUP = re.compile(r"\(([^()]*)\)")
-_STEM = re.compile(rf"({_NOT} )?({_PARTS}|bass|instrumental|mixture|mix)")
+_STEM = re.compile(rf"({_NOT} )?({_PARTS}|bass|instrumental)")
 
 
 def kind(name: str) -> Kind:
