@@ -217,6 +217,24 @@ def test_songs_side_by_side_become_tracks_or_are_refused(tmp_path: Path, form: s
         open_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("form", ["{n}_{stem}.wav", "{n} ({stem}).flac"])
+def test_two_stems_of_songs_side_by_side(tmp_path: Path, form: str) -> None:
+    for n in "AB":
+        for stem, hertz in (("bass", 60), ("no_bass", 300)):
+            trees.write(tmp_path / form.format(n=n, stem=stem), trees.tone(hertz, 2))
+    assert [(track.name, len(track.files)) for track in open_dataset(tmp_path)] == [("A", 2), ("B", 2)]
+    for name in ("bass", "keys"):
+        trees.write(tmp_path / "A" / f"{name}.wav", trees.tone(99 + len(name), 1))
+    assert "stems of several songs" in open_dataset(tmp_path).problems[0]
+
+
+def test_a_part_beside_the_mix_that_has_it_is_left_out(tmp_path: Path) -> None:
+    for name, hertz in (("bass", (60,)), ("vocals", (400,)), ("no_bass", (200, 300, 400))):
+        trees.write(tmp_path / "song" / f"{name}.wav", sum(trees.tone(hertz, 2) for hertz in hertz))
+    track = open_dataset(tmp_path)[0]
+    assert set(track.stems) == {"bass", "no_bass"} and track.notes == ("vocals.wav left out: part of no_bass.wav",)
+
+
 def test_stems_of_one_song_are_not_several_songs(tmp_path: Path) -> None:
     _song(tmp_path / "numbers", "01_{stem}.wav")
     _song(tmp_path / "kinds", "Synth_bass.wav, E_bass.wav, Pop_drums.wav, Big_vocals.wav", {"x": 1})

@@ -69,6 +69,7 @@ def _places(folder: Path) -> list[Path]:
     files = audio_files(folder)
     songs = _songs(files)
     whole = len(songs) > 1 and sum(map(len, songs.values())) == len(files)
+    whole = whole and not any((folder / song).is_dir() for song in songs)  # it would be read in their place
     return [folder / song for song in sorted(songs)] if whole else [folder]
 
 
@@ -85,8 +86,8 @@ def _songs(files: list[Path]) -> dict[str, list[Path]]:
             if found := pattern.fullmatch(path.stem):
                 song = re.sub(r"[ _-]*\([^()]*\)$", "", found["song"]) or path.parent.name
                 songs.setdefault(song, []).append(path)
-                basses[song] = basses.get(song, 0) + ("bass" in found["stem"].lower())
-        if certain and songs:
+                basses[song] = basses.get(song, 0) + (found["stem"].lower() == "bass")
+        if certain and any(basses.values()):
             return songs
         if sum(len(its) > 1 and basses[song] == 1 for song, its in songs.items()) > 1:
             return songs
@@ -112,8 +113,9 @@ def _stems(files: list[Path]) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
     if (mix := _mix_by_sound(of[Kind.BASS], parts)) is not None:
         parts = [path for path in parts if path != mix]
         notes.append(f"{mix.name} left out: by its sound a mix with the bass")
-    sums = [path for path in files if what[path] not in (Kind.BASS, Kind.PART) and path not in (*parts, mix)]
-    notes += [f"{path.name} left out: {what[path].value} by its name" for path in sums]
+    rest = [path for path in files if what[path] is not Kind.BASS and path not in (*parts, mix)]
+    notes += [f"{path.name} left out: {what[path].value} by its name" for path in rest if what[path] is not Kind.PART]
+    notes += [f"{path.name} left out: part of {parts[0].name}" for path in rest if what[path] is Kind.PART and parts]
     stems = {path.stem: (path,) for path in parts}
     return ({BASS: tuple(of[Kind.BASS])} if of[Kind.BASS] else {}) | stems, notes
 
