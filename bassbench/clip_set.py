@@ -1,5 +1,6 @@
 """The clips that systems are scored on, loaded one at a time: a split of the song bank, a folder, or a plug-in's."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +11,11 @@ import numpy as np
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, cached_clip, clip_requests
-from bassbench.files import content_hash
-from bassbench.plugins import DATASETS, load_plugin, plugins
+from bassbench.files import content_hash, file_stem
+from bassbench.plugins import DATASETS, load_plugin, plugins, warn_once
 from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.song_bank import SPLITS
+from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import open_dataset
 from bassbench.stems.windows import window_requests
 
@@ -36,12 +38,20 @@ class ClipSet:
 
     name: str
     clips: tuple[ClipEntry, ...]
+    left_out: str = ""
+    """What the data have and the clips do not, and why, in one line; "" if nothing."""
 
     def __post_init__(self) -> None:
-        names = [clip.name for clip in self.clips]
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-        if twice:
-            raise BadInputError(f"data '{self.name}': two clips are called '{twice[0]}'; give each its own name")
+        names: dict[str, str] = {}
+        for clip in self.clips:
+            # Names of files: what is kept of one clip must not be taken for another's, wherever case does not count.
+            if (same := names.setdefault(file_stem(clip.name).casefold(), clip.name)) != clip.name:
+                raise BadInputError(
+                    f"data '{self.name}': clips '{same}' and '{clip.name}' would share a file; give each its own name"
+                )
+        if len(names) < len(self.clips):
+            twice = next(name for name, count in Counter(clip.name for clip in self.clips).items() if count > 1)
+            raise BadInputError(f"data '{self.name}': two clips are called '{twice}'; give each its own name")
 
     @property
     def hash(self) -> str:
@@ -131,15 +141,17 @@ def _called(name: str, make: object) -> object:
 
 def _folder(path: Path, seconds: float | None) -> ClipSet:
     dataset = open_dataset(path)
-    if any(track.split == "test" for track in dataset.tracks):
+    if dataset.has_split("test"):
         dataset = dataset.split("test")
     samples = CLIP_SAMPLES if seconds is None else round(seconds * SAMPLE_RATE)
-    requests = list(window_requests(dataset, samples))
+    coverage = Coverage.of_pairs(dataset)
+    requests = list(window_requests(dataset, samples, coverage=coverage))
     if not requests:
-        raise BadInputError(
-            f"{path}: bass and mix nowhere sound together for {samples / SAMPLE_RATE:.1f} s; lower --seconds"
-        )
+        raise BadInputError(f"{path}: {coverage}; mend the files or lower --seconds")
+    for track in dataset.pairs:
+        for note in track.notes:
+            warn_once(f"{track.name}: {note}")
     # A fixed shuffle, so that the first n are a sample of the whole.
     order = np.random.default_rng(2402).permutation(len(requests))
     entries = (ClipEntry(r.name, r.track.name, r.key, r.render) for r in (requests[i] for i in order))
-    return ClipSet(path.resolve().name, tuple(entries))
+    return ClipSet(path.resolve().name, tuple(entries), str(coverage))

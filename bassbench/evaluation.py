@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,6 +65,8 @@ class Evaluation:
     """The style clip given to the system: none, the clip's own real bass, or that of another song."""
     seconds: float | None = None
     """Length of the clips of a folder of stems (default: 23.8)."""
+    require_all: bool = False
+    """Refuse data of which a track has to be left out (silent, damaged, no bass), instead of naming it."""
     seed: int = 0
     """Seed of the system, the anchors and the intervals."""
     device: str = "cpu"
@@ -143,6 +145,10 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
         for embedder in (options.embedder, options.pair_embedder):
             protocol(embedder)  # an unknown embedder is refused before anything is rendered
     data: ClipSet = open_clip_set(options.data, options.seconds)
+    if data.left_out:
+        if options.require_all:
+            raise BadInputError(f"{options.data}: {data.left_out}; mend the data or leave --require-all out")
+        warn_once(f"{options.data}: {data.left_out}")
     divided = parts(data, options.clips, options.reference_clips)
     songs = min(len({clip.song for clip in side}) for side in (divided.evaluated, divided.reference))
     if songs < MIN_SONGS and any(isinstance(metric, SetMetric) for metric in metrics):
@@ -153,7 +159,7 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
         metrics = [metric for metric in metrics if isinstance(metric, ClipMetric)]
     pieces = Pieces(divided.evaluated, partners(divided.evaluated, options.seed), options.style, options.seed)
     ears = options.embedder, options.pair_embedder
-    return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, *ears, device)
+    return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, *ears, device, left_out=data.left_out)
 
 
 def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) -> list[Row]:
@@ -176,7 +182,7 @@ def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) 
                 row = measured(wanted, *_three(value), seconds=time.perf_counter() - began, device=plan.device)
                 known.append(row)
                 before[wanted.key] = row
-            summary.append(before[wanted.key])
+            summary.append(replace(before[wanted.key], left_out=plan.left_out))
             continue
         if isinstance(metric, Probe) and not isinstance(source, SystemSource):
             continue
@@ -190,7 +196,7 @@ def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) 
             row = measured(wanted, *_three(interval), seconds=took, device=plan.device)
             known.append(row)
             before[wanted.key] = row
-        summary.append(before[wanted.key])
+        summary.append(replace(before[wanted.key], left_out=plan.left_out))
     return summary
 
 

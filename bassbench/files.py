@@ -57,6 +57,11 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
+def file_stem(name: str) -> str:
+    """A clip's or song's name as part of a file name."""
+    return name.replace("/", "_").replace("\\", "_")
+
+
 def content_hash(*parts: bytes | str) -> str:
     """A short SHA-256 of the parts, each length-prefixed so that no two lists collide."""
     digest = hashlib.sha256()

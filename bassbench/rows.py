@@ -56,7 +56,8 @@ class Measurement:
 class Row(Measurement):
     """A measurement with its value, the ends of its 95 % confidence interval, and where it comes from.
 
-    `value`, `low` and `high` may be NaN (undefined, or no interval). `seconds` is the time it took.
+    `value`, `low` and `high` may be NaN (undefined, or no interval). `seconds` is the time it took. `left_out` says
+    which tracks of the data no number is of, and why.
     """
 
     value: float
@@ -66,6 +67,7 @@ class Row(Measurement):
     device: str
     commit: str
     versions: dict[str, str]
+    left_out: str = ""
 
 
 def measured(

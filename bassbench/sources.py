@@ -15,11 +15,11 @@ from bassbench.bad_input import BadInputError
 from bassbench.baselines import VERSION as ANCHOR_VERSION
 from bassbench.baselines import Anchor
 from bassbench.clip_set import ClipEntry
-from bassbench.files import content_hash
+from bassbench.files import content_hash, file_stem
 from bassbench.metric import Scored
 from bassbench.plugins import warn_once
 from bassbench.render import Clip
-from bassbench.stems.reading import AUDIO_SUFFIXES
+from bassbench.stems.listing import AUDIO_SUFFIXES, audio_files
 
 STYLES = ("none", "own", "other")
 _TOLERANCE = 0.25  # seconds by which an output may miss the mix's length: a codec's frame, an mp3's padding
@@ -124,11 +124,10 @@ class FolderSource:
         if not self.folder.is_dir():
             raise BadInputError(f"{self.folder}: no such folder; give a folder of audio files named by clip")
         files: dict[str, Path] = {}
-        for path in sorted(self.folder.iterdir()):
-            if path.suffix.lower() in AUDIO_SUFFIXES:
-                if path.stem in files:
-                    raise BadInputError(f"{path}: there is {files[path.stem].name} too; keep one file a clip")
-                files[path.stem] = path
+        for path in audio_files(self.folder):
+            if path.stem in files:
+                raise BadInputError(f"{path}: there is {files[path.stem].name} too; keep one file a clip")
+            files[path.stem] = path
         songs = [entry.song for entry in self.pieces.entries]
         found: list[Path] = []
         missing: list[str] = []
@@ -174,11 +173,6 @@ class FolderSource:
         bass = read_audio(self.files[index])
         check_length(bass.shape[1], clip.mix.shape[1], SAMPLE_RATE, str(self.files[index]))
         return Scored(clip, fit_length(bass, clip.mix.shape[1]), self.pieces.style_of(index, clip))
-
-
-def file_stem(name: str) -> str:
-    """A clip's or song's name as part of a file name."""
-    return name.replace("/", "_").replace("\\", "_")
 
 
 def check_length(samples: int, expected: int, sample_rate: int, where: str) -> None:

@@ -69,6 +69,8 @@ class Plan:
     pair_embedder: str
     device: str
     batch_size: int = 8
+    left_out: str = ""
+    """What the data have and the clips do not (`ClipSet.left_out`)."""
 
     @property
     def clip_metrics(self) -> list[ClipMetric]:

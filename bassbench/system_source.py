@@ -12,10 +12,10 @@ import soundfile
 
 from bassbench.audio import SAMPLE_RATE, fit_length, resample, write_audio
 from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, content_hash
+from bassbench.files import atomic_path, content_hash, file_stem
 from bassbench.metric import Scored
 from bassbench.protocols import Accompanist
-from bassbench.sources import Pieces, check_length, content_of, file_stem
+from bassbench.sources import Pieces, check_length, content_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, ClipSource, StemClips, clip_requests, stem_clips
+from bassbench.plugins import warn_once
 from bassbench.shard_files import is_sharded
 from bassbench.shard_stems import ShardedStems, sharded_stems
+from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import StemDataset, open_dataset
 from bassbench.stems.training import StemAudioClips, training_clips
 from bassbench.stems.windows import window_requests
@@ -34,11 +36,16 @@ def training_requests(data: str, *, count: int | None = None, variants: int = 1)
             for request in clip_requests(data, count, seed=seed, samples=None, subset=True, effects=True)
         ]
     dataset = _training_tracks(Path(data))
+    coverage = Coverage.of_pairs(dataset)
     windows = (
-        window_requests(dataset, seed=seed, per_track=_WINDOWS_PER_TRACK, subset=True) for seed in range(variants)
+        window_requests(dataset, seed=seed, per_track=_WINDOWS_PER_TRACK, subset=True, coverage=coverage)
+        for seed in range(variants)
     )
     limit = None if count is None else count * _WINDOWS_PER_TRACK * variants
-    return list(itertools.islice(itertools.chain.from_iterable(windows), limit))
+    requests = list(itertools.islice(itertools.chain.from_iterable(windows), limit))
+    if coverage.left_out:
+        warn_once(f"{data}: {coverage}")
+    return requests
 
 
 def training_stems(
@@ -60,5 +67,4 @@ def training_stems(
 
 def _training_tracks(folder: Path) -> StemDataset:
     dataset = open_dataset(folder)
-    splits = {track.split for track in dataset.tracks}
-    return dataset.split("train") if "train" in splits else dataset
+    return dataset.split("train") if dataset.has_split("train") else dataset

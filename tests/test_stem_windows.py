@@ -10,10 +10,13 @@ import stem_trees as trees
 from bassbench.audio import SAMPLE_RATE, read_audio
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import cached_clip
+from bassbench.stems.checking import check_dataset
+from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import open_dataset
 from bassbench.stems.reading import read_header, read_window
 from bassbench.stems.training import even_starts, training_clips
 from bassbench.stems.windows import WindowRequest, clip_of, clips, draw_subset, sounds, window_requests
+from bassbench.training_data import training_requests
 
 TWO_SECONDS = 2 * SAMPLE_RATE
 
@@ -101,9 +104,55 @@ def test_notes_come_from_the_midi_of_the_stem(tmp_path: Path) -> None:
         (1.75, 2.0, 39),
     ]
     assert clip.mix_notes == ()
-    next(tmp_path.rglob("S02.mid")).write_bytes(b"MThd")
-    with pytest.raises(BadInputError, match="MIDI"):
-        WindowRequest(open_dataset(tmp_path)[0], 0, 9).render()
+
+
+BAD_MIDI = {
+    "cut": b"MThd",
+    "empty": b"",
+    "a key signature (7, 255)": b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\n\0\xffY\2\7\xff\0\xff/\0",
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MIDI)
+def test_midi_that_cannot_be_read_stops_nothing_and_is_reported(
+    tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = trees.slakh(tmp_path).rglob("S02.mid")
+    path.write_bytes(BAD_MIDI[fault])
+    dataset = open_dataset(tmp_path)
+    clip = WindowRequest(dataset[0], 0, TWO_SECONDS).render()
+    assert clip.bass_notes == () and np.any(clip.bass)
+    warned = capsys.readouterr().err
+    assert warned.startswith("warning: ") and str(path) in warned and warned.count("\n") == 1
+    report = check_dataset(dataset)
+    assert not report.faults and any(str(path) in note and "MIDI" in note for note in report.notes)
+
+
+def test_tracks_that_give_no_window_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("good", "gone", "silent", "cut", "lone"):
+        trees.write(tmp_path / name / "bass.wav", trees.tone(60, 3, level=0.0 if name == "silent" else 0.1))
+        if name != "lone":
+            trees.write(tmp_path / name / "keys.wav", trees.tone(300, 3))
+    (tmp_path / "cut" / "keys.wav").write_bytes(b"RIFF")
+    dataset = open_dataset(tmp_path)
+    (tmp_path / "gone" / "keys.wav").unlink()
+    coverage = Coverage.of_pairs(dataset)
+    requests = list(window_requests(dataset, TWO_SECONDS, coverage=coverage))
+    assert [request.track.name for request in requests] == ["good"]
+    assert set(coverage.left_out) == {"gone", "silent", "cut", "lone"}
+    assert str(coverage).startswith("4 of 5 tracks left out: lone (no mix without the bass); ")
+    assert "nowhere sound together" in coverage.left_out["silent"] and "keys.wav" in coverage.left_out["cut"]
+    assert len(training_clips(dataset, "mix", seconds=2, rounds=1)) == 2 * 2  # of the good and the silent
+    assert "2 of 5 tracks left out: " in capsys.readouterr().err
+    assert len(training_requests(str(tmp_path))) == 0  # shorter than a clip
+    assert "5 of 5 tracks left out" in capsys.readouterr().err
+
+
+def test_many_tracks_left_out_make_one_short_line() -> None:
+    coverage = Coverage(200, {f"t{i}": f"reason {i % 9}" for i in range(100)})
+    line = str(coverage)
+    assert line.startswith("100 of 200 tracks left out: t0, t9, t18, 9 more (reason 0); ") and line.endswith("; 6 more")
+    assert str(Coverage(3)) == ""
 
 
 def test_subsets_are_never_empty_and_leave_silent_stems_out() -> None:

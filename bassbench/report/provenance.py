@@ -42,7 +42,7 @@ def protocol_cards(rows: Sequence[Row]) -> Markup:
 
 
 def version_table(rows: Sequence[Row]) -> Markup:
-    """For each experiment: the settings of its systems, seeds, commits, devices, time and versions."""
+    """For each experiment: its systems' settings, what of the data was left out, seeds, commits, devices, versions."""
     lines = []
     for name in dict.fromkeys(row.experiment for row in rows):
         members = [row for row in rows if row.experiment == name]
@@ -51,6 +51,7 @@ def version_table(rows: Sequence[Row]) -> Markup:
         versions = dict.fromkeys(f"{library} {version}" for row in members for library, version in row.versions.items())
         facts = {
             **_settings(members),
+            "Left out": _list(row.left_out for row in members if row.left_out),
             "Seed": _list(row.seed for row in members),
             "Commit": _list(row.commit for row in members),
             "Device": _list(row.device for row in members),

@@ -1,7 +1,8 @@
 """What is wrong with a dataset: every file is decoded once, block by block, and nothing that it holds stops the check.
 
 Faults make a file unusable: missing, not audio, cut short, empty, more than two channels, NaN or Inf. Notes do not:
-silence, stems of different lengths, content that occurs twice, tracks without a bass.
+silence, stems of different lengths, content that occurs twice, tracks without a bass, files that are left out, MIDI
+that cannot be read (the audio can be used without its notes).
 """
 
 import hashlib
@@ -18,9 +19,11 @@ import soundfile
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.gate import GateLimits
+from bassbench.stems.file_hash import file_hash
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.reading import AudioHeader, read_header
 from bassbench.stems.track import BASS, Track
+from bassbench.stems.windows import midi_notes
 
 _BLOCK_FRAMES = 1 << 18
 _LENGTHS_AGREE = 0.1  # seconds: encoders pad
@@ -102,6 +105,7 @@ def check_dataset(dataset: StemDataset, progress: Callable[[list[Path]], Iterabl
     if not dataset.pairs and any(BASS in track.stems for track in dataset.tracks):
         faults.append(f"{dataset.path}: no track has both a bass and another stem")
     notes = [note for track in dataset.tracks for note in _track_notes(track, dataset, files)]
+    notes += [fault for track in dataset.tracks for paths in track.midi.values() for fault in _midi_faults(paths)]
     same = defaultdict(list)
     for report in files.values():
         if not (report.fault or report.silent):
@@ -112,7 +116,8 @@ def check_dataset(dataset: StemDataset, progress: Callable[[list[Path]], Iterabl
 
 def _track_notes(track: Track, dataset: StemDataset, files: dict[Path, FileReport]) -> list[str]:
     reports = [files[path] for path in track.files]
-    notes = [f"{report.path}: silent" for report in reports if report.silent and not report.fault]
+    notes = [f"{track.name}: {note}" for note in track.notes]
+    notes += [f"{report.path}: silent" for report in reports if report.silent and not report.fault]
     if BASS not in track.stems and any(BASS in other.stems for other in dataset.tracks):
         notes.append(f"{track.name}: no bass; used for mixes only")
     if BASS in track.stems and not track.others:
@@ -123,6 +128,16 @@ def _track_notes(track: Track, dataset: StemDataset, files: dict[Path, FileRepor
             f"{track.name}: stems of {min(lengths):.1f} to {max(lengths):.1f} s; the short ones end in silence"
         )
     return notes
+
+
+def _midi_faults(paths: Iterable[Path]) -> list[str]:
+    faults = []
+    for path in paths:
+        try:
+            midi_notes(path, file_hash(path))
+        except BadInputError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _is_cut_short(path: Path) -> bool:

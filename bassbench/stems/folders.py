@@ -1,47 +1,131 @@
-"""Any folder of `[SPLIT/]TRACK/STEM.(wav|flac|mp3|ogg)`: a stem is named by its file.
+"""Any folder of `[SPLIT/]TRACK/STEM.wav` (or another format that is read): a stem is named by its file.
 
-A file whose name has the word "bass" ("bass.wav", "03 Bass DI.flac"), but not "bass drum" or "bass clarinet", belongs
-to the bass. "mixture" is taken for the sum of the others and left out; "mix" is a stem, as in the folders that
-`python -m bassbench bank --render` and other systems write.
+`bassbench.stems.roles` says which names are basses and which are mixes. A file that is the sum of its neighbours, by
+its name or by its sound, is left out and noted; where there is nothing but a bass and a mix without it, they are the
+pair, as in the folders that `python -m bassbench bank --render` and separators of two stems write. A folder with the
+stems of several songs side by side ("1_Song_(Bass).wav", as UVR writes them) becomes a track a song.
 """
 
 import re
 from pathlib import Path
 
-from bassbench.stems.reading import AUDIO_SUFFIXES
+from bassbench.bad_input import BadInputError
+from bassbench.stems.listing import audio_files, files_not_read, folders_below
+from bassbench.stems.roles import Kind, kinds
+from bassbench.stems.sums import holds, sum_among
 from bassbench.stems.track import BASS, Track
 
 SPLITS = ("train", "valid", "validation", "test")
-_BASS = re.compile(r"(?<![a-z])bass(?![a-z])(?![ _-]*(drum|clarinet|trombone|flute|sax))")
-
-
-def is_bass(name: str) -> bool:
-    """Whether a file of this name (without suffix) is a bass by its name."""
-    return bool(_BASS.search(name.lower()))
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """Audio files directly in a folder, by suffix, sorted; hidden ones left out."""
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return sorted(path for path in files if path.suffix.lower() in AUDIO_SUFFIXES)
+# What separators call what they write.
+_SEPARATED = "(?:no[ _-]?)?(?:bass|drums|vocals|other|guitar|piano|instrumental|accompaniment|mixture|mix)"
+_CONVERT = "not read; convert it to flac"
+_IN_BRACKETS = re.compile(rf"(?P<song>.*?)[ _-]*\((?P<stem>{_SEPARATED})\)[^()]*", re.I)
+_AT_THE_END = re.compile(rf"(?P<song>.*?[^\W\d_].*?)[ _.-]+(?P<stem>{_SEPARATED})", re.I)
 
 
 def find(root: Path) -> list[Path]:
-    """Folders of the tracks; none unless most folders with audio have a bass among two files or more."""
-    folders = [root, *sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir())]
+    """Folders of the tracks, or `FOLDER/SONG` where one has the stems of several songs.
+
+    None unless most folders with audio have a bass among two files or more.
+    """
+    folders = [root, *folders_below(root, "*", "*/*")]
     names = {folder: [path.stem for path in audio_files(folder)] for folder in folders}
-    tracks = [folder for folder in folders if names[folder]]
-    with_bass = [folder for folder in tracks if len(names[folder]) > 1 and any(map(is_bass, names[folder]))]
-    return tracks if 2 * len(with_bass) > len(tracks) else []
+    unread = {folder: [path.stem for path in files_not_read(folder)] for folder in folders}
+    with_bass = {folder for folder in folders if _has_bass(names[folder] + unread[folder])}
+    tracks = [folder for folder in folders if names[folder] or folder in with_bass]
+    if 2 * len(with_bass) <= len(tracks):
+        return []
+    return [place for folder in tracks for place in _places(folder)]
 
 
-def read(folder: Path, root: Path) -> Track:
-    """One track."""
+def read(place: Path, root: Path) -> Track:
+    """One track.
+
+    Raises:
+        BadInputError: the files are of several songs, one stem is there in two formats, or none can be read.
+    """
+    folder = place if place.is_dir() else place.parent
+    files, unread = audio_files(folder), files_not_read(folder)
+    songs = _songs(files)
+    if folder != place:
+        files, unread = songs[place.name], [path for path in unread if path.stem.startswith(place.name)]
+    elif len(songs) > 1:
+        shown = ", ".join(sorted(songs)[:3])
+        raise BadInputError(f"{folder}: stems of several songs ({shown}) beside other files; make a folder for each")
+    if not files:
+        raise BadInputError(f"{unread[0]}: {_CONVERT}")
+    stems, notes = _stems(files)
+    name = place.name if place == root else place.relative_to(root).as_posix()
+    parents = () if place == root else (root.name, *place.parent.relative_to(root).parts)
+    split = next((part for part in reversed(parents) if part in SPLITS), None)
+    return Track(name, stems, split=split, notes=(*notes, *(f"{path.name}: {_CONVERT}" for path in unread)))
+
+
+def _has_bass(names: list[str]) -> bool:
+    return len(names) > 1 and Kind.BASS in kinds(names)
+
+
+def _places(folder: Path) -> list[Path]:
     files = audio_files(folder)
-    parts = [path for path in files if path.stem.lower() != "mixture"] or files
-    stems: dict[str, tuple[Path, ...]] = {}
-    for path in parts:
-        role = BASS if is_bass(path.stem) else path.stem
-        stems[role] = (*stems.get(role, ()), path)
-    name = folder.name if folder == root else folder.relative_to(root).as_posix()
-    return Track(name, stems, split=folder.parent.name if folder.parent.name in SPLITS else None)
+    songs = _songs(files)
+    whole = len(songs) > 1 and sum(map(len, songs.values())) == len(files)
+    whole = whole and not any((folder / song).is_dir() for song in songs)  # it would be read in their place
+    return [folder / song for song in sorted(songs)] if whole else [folder]
+
+
+def _songs(files: list[Path]) -> dict[str, list[Path]]:
+    """Files by song, where their names say song and stem; one song or none if these are the stems of one.
+
+    "(Bass)" is a stem for certain. "Song_bass" might be "Synth_bass" of one song: at least two songs must have a bass
+    and something else.
+    """
+    for pattern, certain in ((_IN_BRACKETS, True), (_AT_THE_END, False)):
+        songs: dict[str, list[Path]] = {}
+        basses: dict[str, int] = {}
+        for path in files:
+            if found := pattern.fullmatch(path.stem):
+                song = re.sub(r"[ _-]*\([^()]*\)$", "", found["song"]) or path.parent.name
+                songs.setdefault(song, []).append(path)
+                basses[song] = basses.get(song, 0) + (found["stem"].lower() == "bass")
+        if certain and any(basses.values()):
+            return songs
+        if sum(len(its) > 1 and basses[song] == 1 for song, its in songs.items()) > 1:
+            return songs
+    return {}
+
+
+def _stems(files: list[Path]) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
+    """Files by role, and what is to be said of those that are left out."""
+    by_name: dict[str, Path] = {}
+    for path in files:
+        if (same := by_name.setdefault(path.stem.lower(), path)) != path:
+            raise BadInputError(f"{path}: there is {same.name} too, and they would be added up; keep one file a stem")
+    what = dict(zip(files, kinds([path.stem for path in files]), strict=True))
+    of = {kind: [path for path in files if what[path] is kind] for kind in Kind}
+    notes: list[str] = []
+    parts = of[Kind.PART]
+    if not parts or (len(parts) == 1 and of[Kind.WITHOUT_BASS]):
+        # No stems but mixes: of these one, and beside a bass none that has it.
+        fit = of[Kind.WITHOUT_BASS] + of[Kind.MIX]
+        if not of[Kind.BASS]:
+            fit = of[Kind.WITH_BASS] + fit
+        parts = fit[:1]
+    if (mix := _mix_by_sound(of[Kind.BASS], parts)) is not None:
+        parts = [path for path in parts if path != mix]
+        notes.append(f"{mix.name} left out: by its sound a mix with the bass")
+    rest = [path for path in files if what[path] is not Kind.BASS and path not in (*parts, mix)]
+    notes += [f"{path.name} left out: {what[path].value} by its name" for path in rest if what[path] is not Kind.PART]
+    notes += [f"{path.name} left out: part of {parts[0].name}" for path in rest if what[path] is Kind.PART and parts]
+    stems = {path.stem: (path,) for path in parts}
+    return ({BASS: tuple(of[Kind.BASS])} if of[Kind.BASS] else {}) | stems, notes
+
+
+def _mix_by_sound(basses: list[Path], parts: list[Path]) -> Path | None:
+    """The part that is the sum of all files, or holds the bass where there are no others."""
+    try:
+        if len(basses) == len(parts) == 1:
+            return parts[0] if holds(parts[0], basses[0]) else None
+        found = sum_among([*basses, *parts])
+    except BadInputError:
+        return None  # the file will be named when it is used
+    return found if found in parts else None

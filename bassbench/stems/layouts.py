@@ -1,11 +1,13 @@
-"""Which layout is this?  `open_dataset(path)` finds out and reads the list of tracks, no audio yet."""
+"""Which layout is this?  `open_dataset(path)` finds out and reads the list of tracks."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bassbench.bad_input import BadInputError
+from bassbench.files import file_stem
 from bassbench.stems import folders, medleydb, mixes, moisesdb, musdb, slakh
+from bassbench.stems.listing import folders_below
 from bassbench.stems.track import Track
 
 
@@ -30,12 +32,16 @@ LAYOUTS: dict[str, Layout] = {
 
 @dataclass(frozen=True)
 class StemDataset:
-    """Tracks in a fixed order, and what is wrong with those that could not be listed (one line each)."""
+    """Tracks in a fixed order, under names of their own, and what is wrong with those that could not be listed.
+
+    `problems` has one line for each of these, `unlisted` their places.
+    """
 
     path: Path
     layout: str
     tracks: tuple[Track, ...]
     problems: tuple[str, ...] = ()
+    unlisted: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -48,6 +54,12 @@ class StemDataset:
         """The tracks with both a bass and something else."""
         return tuple(track for track in self.tracks if track.is_pair)
 
+    def has_split(self, name: str) -> bool:
+        """Whether a track is in this published split, be it one that cannot be listed."""
+        return any(track.split == name for track in self.tracks) or any(
+            place.parent.name == name for place in self.unlisted
+        )
+
     def split(self, name: str) -> "StemDataset":
         """The tracks of one published split.
 
@@ -56,36 +68,81 @@ class StemDataset:
         """
         tracks = tuple(track for track in self.tracks if track.split == name)
         if not tracks:
-            known = sorted({track.split for track in self.tracks if track.split}) or ["none"]
-            raise BadInputError(f"{self.path}: no track in a split '{name}'; there are: {', '.join(known)}")
-        return StemDataset(self.path, self.layout, tracks, self.problems)
+            there = ", ".join(sorted({track.split for track in self.tracks if track.split})) or "none"
+            why = next((f" ({line})" for line, place in self._unlisted() if place.parent.name == name), "")
+            raise BadInputError(f"{self.path}: no track in a split '{name}'{why}; there are: {there}")
+        others = {*musdb.SPLITS, *slakh.SPLITS, *folders.SPLITS} - {name}
+        kept = [(line, place) for line, place in self._unlisted() if place.parent.name not in others]
+        problems, unlisted = tuple(line for line, _ in kept), tuple(place for _, place in kept)
+        return StemDataset(self.path, self.layout, tracks, problems, unlisted)
+
+    def _unlisted(self) -> Iterator[tuple[str, Path]]:
+        return zip(self.problems, self.unlisted, strict=True)
 
 
 def open_dataset(path: str | Path) -> StemDataset:
     """List the tracks of a dataset on disk, whichever layout of `LAYOUTS` it has.
 
+    Of audio a few seconds are read where only the sound can tell a mix from a stem (folders of stems). Tracks whose
+    names would give one file name ("a/t0" and "a_t0") are told apart by a number.
+
     Raises:
-        BadInputError: no folder, no known layout, or not one track of it can be listed.
+        BadInputError: no folder, no known layout, the folder above a dataset, or not one track can be listed.
     """
     root = Path(path)
     if not root.is_dir():
         raise BadInputError(f"{root}: not a folder; give the top folder of a dataset")
     try:
-        name, places = next(((name, places) for name, it in LAYOUTS.items() if (places := it.find(root))), ("", []))
+        name, places = _found(root)
+        if name in ("", "folder of mixes"):
+            _refuse_one_too_high(root, places)
     except OSError as error:
         raise BadInputError(f"{root}: cannot list the folder ({error.strerror})") from None
     if not places:
         known = ", ".join(LAYOUTS)
         raise BadInputError(f"{root}: no dataset of stems or mixes found; known layouts: {known}{_hint(root)}")
-    tracks, problems = [], []
+    tracks, problems, unlisted = [], [], []
     for place in places:
         try:
             tracks.append(LAYOUTS[name].read(place, root))
         except BadInputError as error:
             problems.append(str(error))
+            unlisted.append(place)
     if not tracks:
         raise BadInputError(f"{root}: looks like {name}, but no track can be read; the first: {problems[0]}")
-    return StemDataset(root, name, tuple(tracks), tuple(problems))
+    return StemDataset(root, name, _named_apart(tracks), tuple(problems), tuple(unlisted))
+
+
+def _found(root: Path) -> tuple[str, list[Path]]:
+    return next(((name, places) for name, it in LAYOUTS.items() if (places := it.find(root))), ("", []))
+
+
+def _refuse_one_too_high(root: Path, files: list[Path]) -> None:
+    """Raise BadInputError if most of the audio files below a folder lie in datasets of stems one or two levels down."""
+    below: dict[Path, str] = {}
+    for folder in folders_below(root, "*", "*/*"):
+        if not any(folder.is_relative_to(known) for known in below):
+            name, _ = _found(folder)
+            if name not in ("", "folder of mixes"):
+                below[folder] = name
+    inside = sum(any(file.is_relative_to(folder) for folder in below) for file in files)
+    if below and 2 * inside >= len(files):
+        folder, name = next(iter(below.items()))
+        more = f", or to another of {len(below)} such folders" if len(below) > 1 else ""
+        raise BadInputError(f"{root}: the folder above a dataset; point to {folder} ({name}){more}")
+
+
+def _named_apart(tracks: list[Track]) -> tuple[Track, ...]:
+    taken: set[str] = set()
+    named = []
+    for track in tracks:
+        name, number = track.name, 1
+        while (stem := file_stem(name).casefold()) in taken:
+            number += 1
+            name = f"{track.name} ({number})"
+        taken.add(stem)
+        named.append(replace(track, name=name))
+    return tuple(named)
 
 
 def _hint(root: Path) -> str:

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from bassbench.bad_input import BadInputError
+from bassbench.stems.listing import folders_below
 from bassbench.stems.metadata import entry, read_mapping
+from bassbench.stems.roles import is_bass
 from bassbench.stems.track import BASS, Track
 
-BASSES = {"electric bass", "double bass", "synth bass"}
 _METADATA_FOLDERS = ("Metadata", "medleydb/data/Metadata")
 
 
 def find(root: Path) -> list[Path]:
     """Folders of the tracks; none if this is another layout."""
-    places = [root, *(root / name for name in ("Audio", "V1", "V2"))]
-    return [path.parent for place in places for path in sorted(place.glob("*/*_STEMS")) if path.is_dir()]
+    stems = folders_below(root, "*/*_STEMS", *(f"{name}/*/*_STEMS" for name in ("Audio", "V1", "V2")))
+    return [path.parent for path in stems]
 
 
 def read(folder: Path, root: Path) -> Track:
@@ -51,7 +52,7 @@ def _instruments(stem: Mapping[str, Any]) -> list[str]:
 
 
 def _is_bass(stem: Mapping[str, Any]) -> bool:
-    instruments = set(_instruments(stem))
-    if instruments == {"synthesizer"}:
+    instruments = _instruments(stem)
+    if set(instruments) == {"synthesizer"}:
         return stem.get("component") == "bass"
-    return bool(instruments) and instruments <= BASSES
+    return bool(instruments) and all(map(is_bass, instruments))

@@ -2,16 +2,23 @@
 
 from pathlib import Path
 
-from bassbench.stems.reading import AUDIO_SUFFIXES
+from bassbench.bad_input import BadInputError
+from bassbench.stems.listing import AUDIO_SUFFIXES, NOT_READ, below
 from bassbench.stems.track import Track
 
 
 def find(root: Path) -> list[Path]:
-    """All audio files below the folder, by suffix, sorted; hidden ones left out."""
-    files = (path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    return sorted(path for path in files if path.is_file() and not path.name.startswith("."))
+    """All audio files below the folder, by suffix, sorted."""
+    known = (*AUDIO_SUFFIXES, *NOT_READ)
+    return [path for path in below(root, "**/*") if path.suffix.lower() in known and path.is_file()]
 
 
 def read(file: Path, root: Path) -> Track:
-    """One recording as a track with the single stem "mix"."""
+    """One recording as a track with the single stem "mix".
+
+    Raises:
+        BadInputError: it is of a type that is not read.
+    """
+    if file.suffix.lower() in NOT_READ:
+        raise BadInputError(f"{file}: not read; convert it to flac")
     return Track(file.relative_to(root).as_posix(), {"mix": (file,)})

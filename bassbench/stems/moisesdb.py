@@ -7,13 +7,14 @@ bass it may hold tuba or bassoon.
 
 from pathlib import Path
 
+from bassbench.stems.listing import below
 from bassbench.stems.metadata import entry, read_mapping
 from bassbench.stems.track import Track
 
 
 def find(root: Path) -> list[Path]:
     """Folders of the tracks; none if this is another layout."""
-    return sorted({path.parent for pattern in ("*/data.json", "*/*/data.json") for path in root.glob(pattern)})
+    return sorted({path.parent for path in below(root, "*/data.json", "*/*/data.json")})
 
 
 def read(folder: Path, root: Path) -> Track:

@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from bassbench.bad_input import BadInputError
+from bassbench.stems.listing import folders_below
 from bassbench.stems.track import BASS, Track
 
 SPLITS = ("train", "test")
@@ -14,7 +15,7 @@ STEMS = (BASS, "drums", "other", "vocals")
 
 def find(root: Path) -> list[Path]:
     """Folders of the tracks; none if this is another layout."""
-    folders = [folder for split in SPLITS for folder in sorted((root / split).glob("*")) if folder.is_dir()]
+    folders = folders_below(root, *(f"{split}/*" for split in SPLITS))
     if not any((folder / "mixture.wav").is_file() and (folder / "other.wav").is_file() for folder in folders):
         return []
     return folders

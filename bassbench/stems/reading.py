@@ -1,4 +1,4 @@
-"""Windows of audio files: any rate, mono or stereo, wav, flac, mp3 or ogg; read by seeking, never the whole file."""
+"""Windows of audio files: any rate, mono or stereo, what libsndfile reads; read by seeking, never the whole file."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ import soundfile
 from bassbench.audio import SAMPLE_RATE, fit_length, read_audio
 from bassbench.bad_input import BadInputError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _CONTEXT_SECONDS = 0.05  # each side of a window that is resampled: longer than the resampling filter
 
 

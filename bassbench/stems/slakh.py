@@ -9,6 +9,7 @@ were never rendered) are left out unless the metadata says that they were render
 from pathlib import Path
 
 from bassbench.bad_input import BadInputError
+from bassbench.stems.listing import folders_below
 from bassbench.stems.metadata import entry, read_mapping
 from bassbench.stems.track import BASS, Track
 
@@ -17,8 +18,7 @@ SPLITS = ("train", "validation", "test", "omitted")
 
 def find(root: Path) -> list[Path]:
     """Folders of the tracks; none if this is another layout."""
-    places = [root, *(root / split for split in SPLITS)]
-    folders = [folder for place in places for folder in sorted(place.glob("Track*")) if folder.is_dir()]
+    folders = folders_below(root, "Track*", *(f"{split}/Track*" for split in SPLITS))
     return folders if any((folder / "metadata.yaml").is_file() for folder in folders) else []
 
 

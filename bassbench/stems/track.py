@@ -17,14 +17,15 @@ class Track:
     """A piece whose stems lie in files of their own.
 
     The stem "bass" is the bass; the mix is the sum of all others, so a plain recording is a track with one stem and
-    no bass. `midi` names the MIDI files that stems were played from, where a dataset has them. A stem that ends before
-    others is silent from there.
+    no bass. `midi` names the MIDI files that stems were played from, where a dataset has them; `notes` says what was
+    left out of it. A stem that ends before others is silent from there.
     """
 
     name: str
     stems: Mapping[str, tuple[Path, ...]]
     split: str | None = None
     midi: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def others(self) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
+from bassbench.plugins import warn_once
+from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.track import BASS, Track
 from bassbench.stems.windows import draw_subset, sounds, window_generator
@@ -65,18 +67,27 @@ def training_clips(
     """Windows of `seconds` over all tracks that have the stem; `rounds` times, with other subsets each time.
 
     Raises:
-        BadInputError: `which` is neither "mix" nor "bass"; no track has it; a file cannot be read.
+        BadInputError: `which` is neither "mix" nor "bass"; no track that can be read has it.
     """
     if which not in ("mix", BASS):
         raise BadInputError(f"a pair has the stems 'mix' and 'bass', not '{which}'")
     if seconds <= 0 or rounds <= 0:
         raise ValueError(f"seconds and rounds must be positive, got {seconds} and {rounds}")
-    tracks = tuple(track for track in dataset.tracks if (BASS in track.stems if which == BASS else track.others))
+    coverage, tracks = Coverage.of(dataset), []
+    for track in dataset.tracks:
+        if BASS in track.stems if which == BASS else track.others:
+            try:
+                track.samples  # noqa: B018 - reads the headers
+                tracks.append(track)
+            except BadInputError as error:
+                coverage.left_out[track.name] = str(error)
+    if coverage.left_out:
+        warn_once(f"{dataset.path}: {coverage}")
     if not tracks:
         raise BadInputError(f"{dataset.path}: no track ({dataset.layout}) has a {which}; choose another dataset")
     samples = round(seconds * SAMPLE_RATE)
     starts = [(number, start) for number, track in enumerate(tracks) for start in even_starts(track.samples, samples)]
-    return StemAudioClips(tracks, tuple(starts), which, samples, seed, rounds)
+    return StemAudioClips(tuple(tracks), tuple(starts), which, samples, seed, rounds)
 
 
 def even_starts(length: int, samples: int) -> list[int]:

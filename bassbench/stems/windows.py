@@ -18,7 +18,9 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.files import content_hash
 from bassbench.gate import GateLimits
+from bassbench.plugins import warn_once
 from bassbench.render import CLIP_SAMPLES, Clip
+from bassbench.stems.coverage import Coverage
 from bassbench.stems.file_hash import file_hash
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.track import BASS, Track
@@ -61,17 +63,25 @@ class WindowRequest:
         return {role: self.track.read([role], self.start, self.samples) for role in self.track.stems}
 
     def notes(self) -> dict[str, tuple[Note, ...]]:
-        """Notes by role, in seconds from the window's start; only of stems that were played from MIDI."""
+        """Notes by role, in seconds from the window's start; only of stems that were played from MIDI.
+
+        Where any MIDI file of the track cannot be read none are known, and one warning says so: half of the notes
+        would give numbers that look whole.
+        """
         begin, end = self.start / SAMPLE_RATE, (self.start + self.samples) / SAMPLE_RATE
-        return {
-            role: tuple(
-                Note(max(n.start - begin, 0.0), min(n.end, end) - begin, n.pitch, n.velocity)
-                for path in paths
-                for n in _midi_notes(path, file_hash(path))
-                if n.end > begin and n.start < end
-            )
-            for role, paths in self.track.midi.items()
-        }
+        try:
+            return {
+                role: tuple(
+                    Note(max(n.start - begin, 0.0), min(n.end, end) - begin, n.pitch, n.velocity)
+                    for path in paths
+                    for n in midi_notes(path, file_hash(path))
+                    if n.end > begin and n.start < end
+                )
+                for role, paths in self.track.midi.items()
+            }
+        except BadInputError as error:
+            warn_once(f"{error}; no notes are known of {self.track.name}")
+            return {}
 
     def render(self) -> Clip:
         """Read the clip (no cache).
@@ -147,22 +157,36 @@ def clip_of(
 
 
 def window_requests(
-    dataset: StemDataset, samples: int = CLIP_SAMPLES, *, seed: int = 0, per_track: int = 1, subset: bool = False
+    dataset: StemDataset,
+    samples: int = CLIP_SAMPLES,
+    *,
+    seed: int = 0,
+    per_track: int = 1,
+    subset: bool = False,
+    coverage: Coverage | None = None,
 ) -> Iterator[WindowRequest]:
     """Draw up to `per_track` windows of every pair that do not overlap and in which bass and mix both sound.
 
     A second sounds above -60 dBFS; each of the two must in three quarters of the window's seconds. Tracks without such
-    a window (too short, too sparse) give none. Reading ends when the iterator is no longer asked.
+    a window (too short, too sparse) and tracks that cannot be read give none; `coverage` is told of them. Reading ends
+    when the iterator is no longer asked.
 
     Raises:
-        BadInputError: no track has both a bass and something else; a file cannot be read.
+        BadInputError: no track has both a bass and something else.
     """
     if samples <= 0 or per_track <= 0:
         raise ValueError(f"samples and per_track must be positive, got {samples} and {per_track}")
     if not dataset.pairs:
         raise BadInputError(f"{dataset.path}: no track has both a bass and another stem, so there is nothing to score")
     for track in dataset.pairs:
-        for start in _starts(track, samples, window_generator(track.name, seed), per_track):
+        starts, reason = [], f"bass and mix nowhere sound together for {samples / SAMPLE_RATE:.1f} s"
+        try:
+            starts = _starts(track, samples, window_generator(track.name, seed), per_track)
+        except BadInputError as error:
+            reason = str(error)
+        if not starts and coverage is not None:
+            coverage.left_out[track.name] = reason
+        for start in starts:
             yield WindowRequest(track, start, samples, seed if subset else None)
 
 
@@ -174,15 +198,14 @@ def clips(
     Raises:
         BadInputError: as `window_requests`; also where no window of the whole dataset is fit.
     """
-    number = 0
-    for request in window_requests(dataset, samples, seed=seed, per_track=per_track):
+    number, coverage = 0, Coverage.of_pairs(dataset)
+    for request in window_requests(dataset, samples, seed=seed, per_track=per_track, coverage=coverage):
         if number == count:
             return
         yield request.render()
         number += 1
     if not number:
-        seconds = samples / SAMPLE_RATE
-        raise BadInputError(f"{dataset.path}: bass and mix nowhere sound together for {seconds:.1f} s; ask for less")
+        raise BadInputError(f"{dataset.path}: {coverage}; mend the files or ask for less seconds")
 
 
 def _starts(track: Track, samples: int, generator: np.random.Generator, count: int) -> list[int]:
@@ -219,11 +242,15 @@ def _active_seconds(track: Track, block: int = 20) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _midi_notes(path: Path, content: str) -> tuple[Note, ...]:
-    """Notes of a MIDI file, drums left out; `content` is its hash, so that a changed file is read again."""
+def midi_notes(path: Path, content: str) -> tuple[Note, ...]:
+    """Notes of a MIDI file, drums left out; `content` is its hash, so that a changed file is read again.
+
+    Raises:
+        BadInputError: it cannot be read.
+    """
     try:
         midi = pretty_midi.PrettyMIDI(str(path))
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+    except Exception as error:  # mido and pretty_midi raise many kinds, a key signature that is none its own
         raise BadInputError(f"{path}: not a readable MIDI file ({error}); remove it or get it again") from None
     notes = (note for instrument in midi.instruments if not instrument.is_drum for note in instrument.notes)
     return tuple(Note(note.start, note.end, note.pitch, note.velocity) for note in notes)
