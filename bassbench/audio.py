@@ -112,6 +112,23 @@ def write_audio_blocks(
         raise BadInputError(f"{path}: cannot write ({error})") from None
 
 
+def write_float(path: str | Path, audio: np.ndarray, sample_rate: int = SAMPLE_RATE, *, comment: str = "") -> None:
+    """Write `(channels, samples)` as a wav of 32-bit floats, whole or not at all: nothing is clipped, NaN and Inf stay.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    try:
+        with (
+            atomic_path(path) as temporary,
+            soundfile.SoundFile(temporary, "w", sample_rate, len(audio), "FLOAT", format="WAV") as file,
+        ):
+            file.comment = comment
+            file.write(audio.T)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise BadInputError(f"{path}: cannot write ({error})") from None
+
+
 def to_stereo(audio: np.ndarray, *, name: str = "audio") -> np.ndarray:
     """Mono `(1, samples)` doubled, stereo as it is.
 

@@ -85,8 +85,10 @@ class Subject:
     codec_name: str = ""
 
 
-def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
+def evaluate(options: Evaluation, subject: Subject, *, fresh: bool = False) -> tuple[Path, list[Row]]:
     """Score a subject into its run folder; the folder and the summary rows (of the first process; else none).
+
+    With `fresh` a system plays anew what an earlier run kept.
 
     Raises:
         BadInputError: the options, the data or the subject cannot be used.
@@ -98,19 +100,22 @@ def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
     source = subject.source(plan.pieces, folder)
     if state.is_main_process:
         start_run(folder, _config(options, subject, plan))
+        if isinstance(source, SystemSource):
+            source.begin(fresh=fresh)
     state.wait_for_everyone()
     ladder = [
         AnchorSource(name, anchor, plan.pieces, subject.codec_name if subject.codec and "codec" in name else "")
         for name, anchor in anchors(subject.codec).items()
     ]
-    store, cached = ClipRowStore(folder), ClipRowStore(anchor_folder(plan))
+    store, cached = ClipRowStore(folder), ClipRowStore(anchor_folder(plan), heals=True)
     measure_clips(plan, source, store, share)
     for anchor in ladder:
         measure_clips(plan, anchor, cached, share, what=f"anchor: {anchor.name}")
     state.wait_for_everyone()
     if not state.is_main_process:
         return folder, []
-    anchor_rows = [row for anchor in ladder for row in summarise(plan, anchor, cached, RowStore(cached.folder / ROWS))]
+    summed = RowStore(cached.folder / ROWS, heals=True)
+    anchor_rows = [row for anchor in ladder for row in summarise(plan, anchor, cached, summed)]
     rows = summarise(plan, source, store, RowStore(folder / ROWS)) + anchor_rows
     values = {subject.name: _clip_rows(plan, source, store)}
     write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
@@ -164,7 +169,8 @@ def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) 
     if not isinstance(source, AnchorSource):
         setting["outputs"] = content_hash(*(source.key(index) for index in range(count)))[:8]
     before = {row.key: row for row in known.rows()}
-    seconds = sum(row.value for row in rows.values() if row.metric == SECONDS and row.clip in _names(plan))
+    outputs = {source.key(index) for index in range(count)}
+    seconds = sum(row.value for row in rows.values() if row.metric == SECONDS and row.output in outputs)
     sets = embedded_sets(plan, source)
     summary = []
     for metric in _measures(plan).values():
@@ -260,10 +266,6 @@ def _config(options: Evaluation, subject: Subject, plan: Plan) -> RunConfig:
         metrics=tuple(_measures(plan)),
         outputs=subject.outputs,
     )
-
-
-def _names(plan: Plan) -> set[str]:
-    return {entry.name for entry in plan.pieces.entries}
 
 
 def _three(interval: Any) -> tuple[float, float, float]:
