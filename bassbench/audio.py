@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 from bassbench.bad_input import BadInputError
+from bassbench.containers import refuse_misread
 from bassbench.files import atomic_path
 
 SAMPLE_RATE = 44_100
@@ -66,6 +67,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise BadInputError(f"{path}: no such audio file")
     try:
         with soundfile.SoundFile(path) as file:
+            refuse_misread(path)
             yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise BadInputError(f"{path}: not a readable audio file ({error}); use wav, flac, ogg or mp3") from None
@@ -123,7 +125,8 @@ def write_float(path: str | Path, audio: np.ndarray, sample_rate: int = SAMPLE_R
             atomic_path(path) as temporary,
             soundfile.SoundFile(temporary, "w", sample_rate, len(audio), "FLOAT", format="WAV") as file,
         ):
-            file.comment = comment
+            if comment:  # libsndfile takes no empty one
+                file.comment = comment
             file.write(audio.T)
     except (OSError, soundfile.LibsndfileError) as error:
         raise BadInputError(f"{path}: cannot write ({error})") from None
