@@ -1,5 +1,6 @@
 """From options to a finished run folder: what `bassbench score` and `bassbench run` have in common."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import all_metrics, chosen_metrics
+from bassbench.own_files import alone_in
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.probes import MATCH, PROBES, Probe
@@ -93,12 +95,18 @@ def evaluate(options: Evaluation, subject: Subject, *, fresh: bool = False) -> t
     Raises:
         BadInputError: the options, the data or the subject cannot be used.
     """
+    with contextlib.ExitStack() as held:
+        return _evaluate(options, subject, fresh, held)
+
+
+def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextlib.ExitStack) -> tuple[Path, list[Row]]:
     state = processes()
     share = Share(state.process_index, state.num_processes)
     plan = make_plan(options, playing=not subject.outputs)
     folder = options.output or Path("runs") / f"{_slug(subject.name)}-{_slug(plan.data)}"
     source = subject.source(plan.pieces, folder)
     if state.is_main_process:
+        held.enter_context(alone_in(folder))
         start_run(folder, _config(options, subject, plan))
         if isinstance(source, SystemSource):
             source.begin(fresh=fresh)

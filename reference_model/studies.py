@@ -1,6 +1,7 @@
 """What every study does the same way: find the model, make the measurements that are missing, report them all."""
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval
 from bassbench.datasets import ClipRequest
 from bassbench.files import atomic_path, content_hash, write_text
+from bassbench.own_files import alone_in
 from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
@@ -127,9 +129,9 @@ def output_folder(path: Path) -> Path:
         BadInputError: it cannot be made or written.
     """
     try:
-        with atomic_path(path / "writable"):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
             pass
-        (path / "writable").unlink()
     except OSError as error:
         raise BadInputError(f"{path}: cannot be used as the folder for results ({error.strerror})") from None
     return path
@@ -160,8 +162,22 @@ def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what
     Each task's rows are on disk before the next begins, so a run that was cut off goes on where it was.
 
     Raises:
-        BadInputError: the store cannot be read or written.
+        BadInputError: the store cannot be read or written, another run is at it, or the folder holds other tables of
+            the study's name.
     """
+    _refuse_other_tables(store.path)
+    with alone_in(store.path):
+        return _measure_missing(tasks, store, device, what)
+
+
+def _refuse_other_tables(rows: Path) -> None:
+    """Where there are no rows of a study, what would be written beside them is not the study's."""
+    others = [path for suffix in (".md", ".csv", ".png") if (path := rows.with_suffix(suffix)).exists()]
+    if others and not rows.exists():
+        raise BadInputError(f"{others[0]}: is there without {rows.name}, so it is no study's; give another --output")
+
+
+def _measure_missing(tasks: Sequence[Task], store: RowStore, device: str, what: str) -> list[Row]:
     known = {row.key for row in store.rows()}
     missing = [task for task in tasks if any(wanted.key not in known for wanted in task.measurements)]
     total = sum(task.measurements[0].clips for task in missing)

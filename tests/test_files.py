@@ -18,7 +18,7 @@ def test_a_cache_without_a_home_names_the_variable(monkeypatch: pytest.MonkeyPat
     for name in ("BASSBENCH_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(BadInputError, match="no home folder.*BASSBENCH_CACHE"):
+    with pytest.raises(BadInputError, match=r"no home folder.*BASSBENCH_CACHE"):
         cache_folder("clips")
     monkeypatch.setenv("XDG_CACHE_HOME", "/tmp")
     assert cache_folder() == Path("/tmp/bassbench")  # no home is asked for where none is needed
@@ -27,10 +27,10 @@ def test_a_cache_without_a_home_names_the_variable(monkeypatch: pytest.MonkeyPat
 def test_a_cache_that_is_a_file_or_full_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(BadInputError, match="cannot make the cache folder.*BASSBENCH_CACHE"):
+    with pytest.raises(BadInputError, match=r"cannot make the cache folder.*BASSBENCH_CACHE"):
         cache_folder("clips")
     entry = tmp_path / "entry"
-    with pytest.raises(BadInputError, match="No space left.*BASSBENCH_CACHE"), cache_path(entry):
+    with pytest.raises(BadInputError, match=r"No space left.*BASSBENCH_CACHE"), cache_path(entry):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not entry.exists() and [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -19,6 +19,7 @@ from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRowStore
 from bassbench.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.evaluation import Evaluation, make_plan, summarise
+from bassbench.own_files import alone_in
 from bassbench.rows import RowStore
 from bassbench.run_folder import read_values
 from bassbench.suite import Share, measure_clips, partners
@@ -347,3 +348,11 @@ def test_a_damaged_line_in_the_cache_is_measured_again(
         lines = file.read_bytes().splitlines(keepends=True)
         file.write_bytes(b"".join([b'{"clip": "c1", "val\n', *lines[1:]]))
     assert numbers(run(tmp_path / "two", metrics="tiny level")) == expected
+
+
+def test_a_second_run_in_the_same_folder_is_told_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone_in(tmp_path / "out"), pytest.raises(SystemExit, match="2"):
+        run(tmp_path / "out")
+    assert "another run" in capsys.readouterr().err and not (tmp_path / "out").exists()
