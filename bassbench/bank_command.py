@@ -17,6 +17,8 @@ from bassbench.own_files import note_written, refuse_foreign
 from bassbench.render import Clip, render_stems
 from bassbench.song_bank import SPLITS, Song, load_songs
 
+_FILES = ("mix.wav", "bass.wav", "truth.json")
+
 
 @dataclasses.dataclass(frozen=True)
 class Bank:
@@ -51,9 +53,7 @@ class Bank:
         if not self.overwrite:
             for request in requests:
                 folder = self.render / request.song.name
-                names = (
-                    folder.glob("*.wav") if self.stems else map(folder.joinpath, ("mix.wav", "bass.wav", "truth.json"))
-                )
+                names = folder.glob("*.wav") if self.stems else map(folder.joinpath, _FILES)
                 refuse_foreign(names, instead="give another folder, or --overwrite")
         for request in tqdm(requests, desc=f"rendering to {self.render}", unit="song"):
             _render(request, self.render / request.song.name, stems=self.stems)
@@ -70,7 +70,7 @@ def _render(request: ClipRequest, folder: Path, *, stems: bool) -> None:
     write_audio(folder / "mix.wav", clip.mix)
     write_audio(folder / "bass.wav", clip.bass)
     write_truth(folder / "truth.json", clip)
-    for name in ("mix.wav", "bass.wav", "truth.json"):
+    for name in _FILES:
         note_written(folder / name)
 
 

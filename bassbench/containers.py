@@ -23,7 +23,8 @@ _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 
 def refuse_misread(path: Path) -> None:
     """Refuse a file of which the decoder would silently read another part than there is.
 
-    That is a wav whose header was never closed, or an mp3 of varying bit rate without the frame that says its length.
+    That is a wav whose header was never closed, an mp3 of varying bit rate without the frame that says its length, or a
+    flac that does not say its length.
 
     Raises:
         BadInputError: it is one; the message says what to do.
@@ -62,8 +63,10 @@ def is_cut_short(path: Path) -> bool:
 @functools.lru_cache(maxsize=65_536)
 def _misread(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
-        head = file.read(12)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+        head = file.read(26)
+    if head[:4] == b"fLaC" and not (head[21] & 15 or any(head[22:26])):
+        return "a flac that does not say how long it is, as when it was written to a pipe"
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         return _unclosed_wav(path, size)
     if not _may_be_mp3(head):
         return ""
@@ -75,6 +78,8 @@ def _misread(path: Path, changed: int, size: int) -> str:
     except (soundfile.LibsndfileError, RuntimeError):
         return ""  # for the decoder to refuse
     samples = sum(_mp3_samples(header) for _, header in _mp3_frames(data))
+    if not samples:
+        return ""  # not of layer III
     # The decoder tells the length from the first frame's bit rate; an encoder's delay and padding are within bounds.
     if abs(samples - frames) <= 0.01 * samples + 5 * 1152:
         return ""
@@ -87,14 +92,14 @@ def _misread(path: Path, changed: int, size: int) -> str:
 def _unclosed_wav(path: Path, size: int) -> str:
     """The fault of a wav file whose chunk of samples says that it has none, while there is more than other chunks."""
     with path.open("rb") as file:
-        at, unsaid = 12, 0
+        at, long = 12, 0xFFFFFFFF
         while at + 8 <= size:
             file.seek(at)
             name, length = struct.unpack("<4sI", file.read(8))
             if name == b"ds64":
-                unsaid = struct.unpack("<QQ", file.read(16))[1]
+                long = struct.unpack("<QQ", file.read(16))[1]  # in RF64, where 32 bits may be too few
             if name == b"data":
-                length = unsaid if length == 0xFFFFFFFF and unsaid == 0 and at > 48 else length
+                length = long if length == 0xFFFFFFFF else length
                 rest = at + 8
                 if length == 0 and rest < size and not _are_chunks(file.read(), size - rest):
                     return f"its header was never closed: it says no samples, but {size - rest} bytes follow"
@@ -127,6 +132,8 @@ def _mp3_frames(data: bytes) -> Iterator[tuple[int, int]]:
     at, alike = 0, 0
     if data.startswith(b"ID3") and len(data) > 10:
         at = 10 + sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+    if data[at : at + 4] == b"fLaC":
+        return  # tagged as an mp3 is
     while at + 4 <= len(data):
         header = int.from_bytes(data[at : at + 4], "big")
         length = _mp3_length(header)

@@ -1,4 +1,4 @@
-"""What this program wrote and what it did not: nobody's file is overwritten unaware, no two runs write into one folder."""
+"""Whose a file is: nothing that this program did not write is overwritten unaware, no two runs write in one place."""
 
 import contextlib
 import os

@@ -37,6 +37,18 @@ def _wav_of_sizes(path: Path, riff: int, data: int) -> None:
     path.write_bytes(content)
 
 
+def _without_its_length(path: Path) -> None:
+    """A flac, or a wav of 64-bit sizes, as a program leaves it that cannot go back to the header."""
+    soundfile.write(path, trees.tone(100, 3), 44_100, format="FLAC" if path.suffix == ".flac" else "RF64")
+    content = bytearray(path.read_bytes())
+    if path.suffix == ".flac":
+        content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])
+    else:
+        place = content.index(b"ds64") + 8
+        content[place : place + 24] = bytes(24)
+    path.write_bytes(content)
+
+
 def _mp3_without_its_length(path: Path) -> None:
     """Noise, then a tone, in frames of many sizes, the first of which, that tells the length, is taken away."""
     audio = np.concatenate([np.random.default_rng(0).uniform(-0.3, 0.3, (2 * 44_100, 2)), trees.tone(100, 10)])
@@ -51,6 +63,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated.mp3": (lambda path: (trees.write(path, trees.tone(100)), _cut(path)), "cut short"),
     "truncated.ogg": (lambda path: (trees.write(path, trees.tone(100)), _cut(path)), "cut short"),
     "header.wav": (lambda path: (trees.write(path, trees.tone(100)), _cut(path, 1e-4)), "cut short after 0.0 s"),
+    "piped.flac": (_without_its_length, "a flac that does not say how long it is"),
+    "unclosed64.wav": (_without_its_length, "header was never closed"),
     "unclosed.wav": (lambda path: _wav_of_sizes(path, 0, 0), "header was never closed"),
     "long.mp3": (_mp3_without_its_length, "of 12.0 s would be read"),
     "empty.wav": (lambda path: path.write_bytes(b""), "not a readable audio file"),
@@ -85,6 +99,15 @@ def test_good_files_have_no_fault(tmp_path: Path, suffix: str) -> None:
         report = check_file(trees.write(tmp_path / f"{name}{suffix}", audio, rate))
         assert report.fault == "" and not report.silent and report.header is not None
     assert check_file(trees.write(tmp_path / f"silent{suffix}", np.zeros((44_100, 2)))).silent
+
+
+def test_a_wav_written_to_a_pipe_may_have_more_chunks(tmp_path: Path) -> None:
+    _wav_of_sizes(tmp_path / "a.wav", 0xFFFFFFFF, 0xFFFFFFFF)
+    content = (tmp_path / "a.wav").read_bytes()
+    place = content.index(b"data")
+    chunk = b"LIST" + (26).to_bytes(4, "little") + b"INFOISFT" + (14).to_bytes(4, "little") + b"Lavf60.16.100\0"
+    (tmp_path / "a.wav").write_bytes(content[:place] + chunk + content[place:])
+    assert check_file(tmp_path / "a.wav").fault == "" and read_audio(tmp_path / "a.wav").shape[1] == 3 * 44_100
 
 
 @pytest.mark.parametrize(("riff", "data"), [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000), (0x80000024, 1 << 31)])

@@ -17,7 +17,7 @@ def test_only_what_was_written_here_and_not_changed_may_be_overwritten(tmp_path:
     path = tmp_path / "page.html"
     refuse_foreign([path], instead="")
     path.write_text("one")
-    with pytest.raises(BadInputError, match="page.html: is there already"):
+    with pytest.raises(BadInputError, match=r"page.html: is there already"):
         refuse_foreign([path], instead="")
     note_written(path)
     refuse_foreign([path], instead="")
