@@ -21,6 +21,7 @@ from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
 from reference_model.pipeline import BassAccompaniment, load
 
+_CARD = "## How it was measured"
 Advance = Callable[[], object]
 """Called once for each clip that is done."""
 
@@ -171,9 +172,12 @@ def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what
 
 
 def _refuse_other_tables(rows: Path) -> None:
-    """Where there are no rows of a study, what would be written beside them is not the study's."""
+    """Where there are neither rows of a study nor its page, what would be written over is not the study's."""
+    page = rows.with_suffix(".md")
+    if rows.exists() or (page.is_file() and _CARD in page.read_text(encoding="utf-8", errors="replace")):
+        return
     others = [path for suffix in (".md", ".csv", ".png") if (path := rows.with_suffix(suffix)).exists()]
-    if others and not rows.exists():
+    if others:
         raise BadInputError(f"{others[0]}: is there without {rows.name}, so it is no study's; give another --output")
 
 
@@ -230,7 +234,7 @@ def spoken(row: Row, decimals: int = 2) -> str:
 def protocol_card(rows: Iterable[Row]) -> str:
     """How the numbers were made, as Markdown: every protocol among the rows, and the code, libraries and devices."""
     rows = list(rows)
-    lines = ["## How it was measured", ""]
+    lines = [_CARD, ""]
     for digest, row in {row.protocol_hash: row for row in rows}.items():
         metrics = list(dict.fromkeys(other.metric for other in rows if other.protocol_hash == digest))
         lines.append(f"Protocol `{digest}` ({', '.join(metrics)}):")

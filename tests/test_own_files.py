@@ -10,7 +10,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.own_files import alone_in, note_written, refuse_foreign
 from bassbench.rows import RowStore
 from experiments.page import refuse_other_page, write_page
-from reference_model.studies import measure_missing, output_folder
+from reference_model.studies import measure_missing, output_folder, protocol_card
 
 
 def test_only_what_was_written_here_and_not_changed_may_be_overwritten(tmp_path: Path) -> None:
@@ -43,8 +43,10 @@ def test_studies_leave_the_tables_and_pages_of_others(tmp_path: Path) -> None:
     (tmp_path / "study.csv").write_text("mine")
     with pytest.raises(BadInputError, match=r"study.csv: is there without study.jsonl"):
         measure_missing([], RowStore(tmp_path / "study.jsonl"), device="cpu", what="study")
-    (tmp_path / "study.jsonl").write_text("")
-    assert measure_missing([], RowStore(tmp_path / "study.jsonl"), device="cpu", what="study") == []
+    for own, content in (("study.jsonl", ""), ("study.md", protocol_card([]))):
+        (tmp_path / own).write_text(content)
+        assert measure_missing([], RowStore(tmp_path / "study.jsonl"), device="cpu", what="study") == []
+        (tmp_path / own).unlink()
     (tmp_path / "writable").write_text("mine")
     (tmp_path / "README.md").write_text("# Mine")
     with pytest.raises(BadInputError, match=r"README.md: is there already"):
