@@ -12,7 +12,7 @@ from bassbench.files import write_text
 from bassbench.rows import Row
 from experiments.claims import Judge
 
-_SIGN = "Written by `python -m experiments.all`"
+SIGN = "Written by `python -m experiments.all`"
 _HEAD = """
 # Results
 
@@ -64,13 +64,6 @@ def write_page(folder: Path, entries: Mapping[str, Entry]) -> None:
     if others:
         sections += ["", "## Besides", "", *(f"- [{_heading(path)}]({path.name})" for path in others)]
     write_text(folder / "README.md", "\n".join([_HEAD.strip(), "", *claims, *sections, "", _FOOT.strip(), ""]))
-
-
-def refuse_other_page(folder: Path) -> None:
-    """Raise BadInputError if the folder for results has a README.md that is not the page of the studies."""
-    page = folder / "README.md"
-    if page.exists() and _SIGN not in page.read_text(encoding="utf-8", errors="replace"):
-        raise BadInputError(f"{page}: is there already, and not the page of the studies; give another --output")
 
 
 def _told(findings: Callable[[Sequence[Row]], str], rows: Sequence[Row]) -> str:

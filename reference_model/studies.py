@@ -138,6 +138,19 @@ def output_folder(path: Path) -> Path:
     return path
 
 
+def refuse_other_pages(page: Path, *, sign: str) -> None:
+    """Refuse to write over a page, or a table or figure of its name, that is not of this program.
+
+    Raises:
+        BadInputError: there is one, and no page that holds `sign`, words of every page of its kind.
+    """
+    if page.is_file() and sign in page.read_text(encoding="utf-8", errors="replace"):
+        return
+    for path in (page.with_suffix(suffix) for suffix in (".md", ".csv", ".png")):
+        if path.exists():
+            raise BadInputError(f"{path}: is there already, and not as a result of this program; give another --output")
+
+
 def keep_values(path: Path, values: Any) -> None:
     """Keep what is measured of each clip, as JSON, beside the rows."""
     with atomic_path(path) as temporary:
@@ -166,19 +179,10 @@ def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what
         BadInputError: the store cannot be read or written, another run is at it, or the folder holds other tables of
             the study's name.
     """
-    _refuse_other_tables(store.path)
+    if not store.path.exists():
+        refuse_other_pages(store.path.with_suffix(".md"), sign=_CARD)
     with alone_in(store.path):
         return _measure_missing(tasks, store, device, what)
-
-
-def _refuse_other_tables(rows: Path) -> None:
-    """Where there are neither rows of a study nor its page, what would be written over is not the study's."""
-    page = rows.with_suffix(".md")
-    if rows.exists() or (page.is_file() and _CARD in page.read_text(encoding="utf-8", errors="replace")):
-        return
-    others = [path for suffix in (".md", ".csv", ".png") if (path := rows.with_suffix(suffix)).exists()]
-    if others:
-        raise BadInputError(f"{others[0]}: is there without {rows.name}, so it is no study's; give another --output")
 
 
 def _measure_missing(tasks: Sequence[Task], store: RowStore, device: str, what: str) -> list[Row]:

@@ -9,8 +9,8 @@ import pytest
 from bassbench.bad_input import BadInputError
 from bassbench.own_files import alone_in, note_written, refuse_foreign
 from bassbench.rows import RowStore
-from experiments.page import refuse_other_page, write_page
-from reference_model.studies import measure_missing, output_folder, protocol_card
+from experiments.page import SIGN, write_page
+from reference_model.studies import measure_missing, output_folder, protocol_card, refuse_other_pages
 
 
 def test_only_what_was_written_here_and_not_changed_may_be_overwritten(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_two_runs_in_one_folder_are_told_of_each_other(tmp_path: Path) -> None:
 
 def test_studies_leave_the_tables_and_pages_of_others(tmp_path: Path) -> None:
     (tmp_path / "study.csv").write_text("mine")
-    with pytest.raises(BadInputError, match=r"study.csv: is there without study.jsonl"):
+    with pytest.raises(BadInputError, match=r"study.csv: is there already"):
         measure_missing([], RowStore(tmp_path / "study.jsonl"), device="cpu", what="study")
     for own, content in (("study.jsonl", ""), ("study.md", protocol_card([]))):
         (tmp_path / own).write_text(content)
@@ -50,7 +50,7 @@ def test_studies_leave_the_tables_and_pages_of_others(tmp_path: Path) -> None:
     (tmp_path / "writable").write_text("mine")
     (tmp_path / "README.md").write_text("# Mine")
     with pytest.raises(BadInputError, match=r"README.md: is there already"):
-        refuse_other_page(output_folder(tmp_path))
+        refuse_other_pages(output_folder(tmp_path) / "README.md", sign=SIGN)
     assert (tmp_path / "writable").read_text() == "mine"
     write_page(tmp_path, {})
-    refuse_other_page(tmp_path)
+    refuse_other_pages(tmp_path / "README.md", sign=SIGN)
