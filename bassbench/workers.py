@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from bassbench.bad_input import BadInputError
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_processes(work: Callable[[T], R], items: Iterable[T], processes: int, *, chunk: int = 1) -> Iterator[R]:
