@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 from bassbench.bad_input import BadInputError
+from bassbench.containers import refuse_misread
 from bassbench.files import atomic_path
 
 SAMPLE_RATE = 44_100
@@ -66,6 +67,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise BadInputError(f"{path}: no such audio file")
     try:
         with soundfile.SoundFile(path) as file:
+            refuse_misread(path)
             yield file
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise BadInputError(f"{path}: not a readable audio file ({error}); use wav, flac, ogg or mp3") from None
@@ -108,6 +110,24 @@ def write_audio_blocks(
                 if kind == "WAV" and 3 * channels * (file.tell() + audio.shape[1]) > _LARGEST_WAV:
                     raise BadInputError(f"{path}: too long for a .wav file (4 GiB); write .flac")
                 file.write(np.clip(audio.T, -1, 1))
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise BadInputError(f"{path}: cannot write ({error})") from None
+
+
+def write_float(path: str | Path, audio: np.ndarray, sample_rate: int = SAMPLE_RATE, *, comment: str = "") -> None:
+    """Write `(channels, samples)` as a wav of 32-bit floats, whole or not at all: nothing is clipped, NaN and Inf stay.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    try:
+        with (
+            atomic_path(path) as temporary,
+            soundfile.SoundFile(temporary, "w", sample_rate, len(audio), "FLOAT", format="WAV") as file,
+        ):
+            if comment:  # libsndfile takes no empty one
+                file.comment = comment
+            file.write(audio.T)
     except (OSError, soundfile.LibsndfileError) as error:
         raise BadInputError(f"{path}: cannot write ({error})") from None
 

@@ -14,8 +14,11 @@ from bassbench.audio import write_audio
 from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.files import write_text
 from bassbench.limits import check_limits
+from bassbench.own_files import note_written, refuse_foreign
 from bassbench.render import Clip, render_stems
 from bassbench.song_bank import SPLITS, Song, load_songs
+
+_FILES = ("mix.wav", "bass.wav", "truth.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Bank:
     """Which split to list in detail or to render."""
     render: Path | None = None
     """Folder to render to: one sub-folder a song with mix.wav, bass.wav and truth.json."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write over files in that folder, whoever made them."""
     count: int | None = None
     """How many songs (default: all of the split)."""
     seed: int = 0
@@ -39,7 +44,7 @@ class Bank:
         """Run the command.
 
         Raises:
-            BadInputError: unknown split, bad count, or a folder that cannot be written.
+            BadInputError: unknown split, bad count, or a folder that cannot be written or holds files of others.
         """
         check_limits(self)
         songs = load_songs(self.split)
@@ -47,6 +52,11 @@ class Bank:
             print(_song_table(songs[: self.count]) if self.songs else _split_table())
             return
         requests = clip_requests(self.split, self.count, seed=self.seed)
+        if not self.overwrite:
+            for request in requests:
+                folder = self.render / request.song.name
+                names = folder.glob("*.wav") if self.stems else map(folder.joinpath, _FILES)
+                refuse_foreign(names, instead="give another folder, or --overwrite")
         for request in tqdm(requests, desc=f"rendering to {self.render}", unit="song"):
             _render(request, self.render / request.song.name, stems=self.stems)
         print(f"{len(requests)} songs of split '{self.split}' in {self.render}")
@@ -56,11 +66,14 @@ def _render(request: ClipRequest, folder: Path, *, stems: bool) -> None:
     if stems:
         for name, audio in render_stems(request.song, request.seed).items():
             write_audio(folder / f"{_file_name(name)}.wav", audio)
+            note_written(folder / f"{_file_name(name)}.wav")
         return
     clip = request.render()
     write_audio(folder / "mix.wav", clip.mix)
     write_audio(folder / "bass.wav", clip.bass)
     write_truth(folder / "truth.json", clip)
+    for name in _FILES:
+        note_written(folder / name)
 
 
 def write_truth(path: Path, clip: Clip) -> None:

@@ -49,17 +49,24 @@ class ClipRowStore:
     """The clip rows in a folder, `clips.0.jsonl` written by the first process, `clips.1.jsonl` by the second, ..."""
 
     folder: Path
+    heals: bool = False
+    """Pass over what is not a row, so that it is measured again: for rows that are kept in the cache."""
 
     def read(self) -> dict[ClipKey, ClipRow]:
         """All rows by key, the first of each.
 
         Raises:
-            BadInputError: a file cannot be read or holds what is not a row.
+            BadInputError: a file cannot be read or, unless the store heals, holds what is not a row.
         """
         rows: dict[ClipKey, ClipRow] = {}
         for path in sorted(self.folder.glob("clips.*.jsonl")):
             for where, line in read_lines(path):
-                row, _ = parse_row(line, where)
+                try:
+                    row, _ = parse_row(line, where)
+                except BadInputError:
+                    if self.heals:
+                        continue
+                    raise
                 rows.setdefault(row.key, row)
         return rows
 

@@ -135,7 +135,7 @@ def _called(name: str, make: object) -> object:
         return make()
     except BadInputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInputError(f"dataset '{name}' cannot be opened ({type(error).__name__}: {error})") from error
 
 

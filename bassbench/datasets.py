@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
 from importlib import metadata
 from pathlib import Path
@@ -13,10 +12,11 @@ from tqdm import tqdm
 
 from bassbench.arrangement import Note
 from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.files import cache_folder, cache_path, content_hash
 from bassbench.render import CLIP_SAMPLES, Clip, default_soundfont, render_clip
 from bassbench.song_bank import Chord, Song, load_songs
 from bassbench.untrusted_json import parse_json
+from bassbench.workers import in_processes
 
 _RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise it when a rendering changes
 _EFFECTS = "1"  # raise the number when effects.py's output changes
@@ -139,7 +139,7 @@ def cached_clip(request: ClipSource) -> Clip:
         truth = dataclasses.asdict(dataclasses.replace(clip, mix=np.empty(0), bass=np.empty(0)))
         truth = {name: value for name, value in truth.items() if name not in ("mix", "bass")}
         _write_npy(samples_file, samples)
-        with atomic_path(truth_file) as path:
+        with cache_path(truth_file) as path:
             path.write_text(json.dumps({**truth, "sha": content_hash(samples.tobytes())}))
         truth = json.loads(json.dumps(truth))
     mix, bass = samples.astype(np.float32) / 32767
@@ -177,11 +177,10 @@ def stem_clips(
     requests = clip_requests(split, count, seed=seed, samples=None, subset=True, effects=True)
     folder = cache_folder("clips")
     missing = [request for request in requests if not (folder / f"{request.key}.json").exists()]
-    bar = tqdm(total=len(missing), desc=f"rendering {split} songs", disable=not (progress and missing), leave=False)
-    if missing:
-        with bar, multiprocessing.get_context("spawn").Pool(max(processes, 1)) as pool:
-            for _ in pool.imap_unordered(_render_to_cache, missing):
-                bar.update()
+    title = f"rendering {split} songs"
+    rendered = in_processes(_render_to_cache, missing, processes)
+    for _ in tqdm(rendered, title, len(missing), disable=not (progress and missing), leave=False):
+        pass
     return StemClips(tuple(requests), which)
 
 
@@ -190,7 +189,7 @@ def _render_to_cache(request: ClipRequest) -> None:
 
 
 def _write_npy(path: Path, array: np.ndarray) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with cache_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 

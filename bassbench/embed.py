@@ -124,7 +124,7 @@ def _added_embedder(name: str) -> Embedder:
         made = found if isinstance(found, Embedder) else found()
     except BadInputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInputError(broken(added[name], error)) from error
     if not isinstance(made, Embedder):
         raise BadInputError(f"embedder '{name}' is a {type(made).__name__}, expected a bassbench.embed.Embedder")

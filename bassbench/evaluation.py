@@ -1,5 +1,6 @@
 """From options to a finished run folder: what `bassbench score` and `bassbench run` have in common."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.limits import check_limits
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import all_metrics, chosen_metrics
+from bassbench.own_files import alone_in
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.probes import MATCH, PROBES, Probe
@@ -88,32 +90,43 @@ class Subject:
     codec_name: str = ""
 
 
-def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
+def evaluate(options: Evaluation, subject: Subject, *, fresh: bool = False) -> tuple[Path, list[Row]]:
     """Score a subject into its run folder; the folder and the summary rows (of the first process; else none).
+
+    With `fresh` a system plays anew what an earlier run kept.
 
     Raises:
         BadInputError: the options, the data or the subject cannot be used.
     """
+    with contextlib.ExitStack() as held:
+        return _evaluate(options, subject, fresh, held)
+
+
+def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextlib.ExitStack) -> tuple[Path, list[Row]]:
     state = processes()
     share = Share(state.process_index, state.num_processes)
     plan = make_plan(options, playing=not subject.outputs)
     folder = options.output or Path("runs") / f"{_slug(subject.name)}-{_slug(plan.data)}"
     source = subject.source(plan.pieces, folder)
     if state.is_main_process:
+        held.enter_context(alone_in(folder))
         start_run(folder, _config(options, subject, plan))
+        if isinstance(source, SystemSource):
+            source.begin(fresh=fresh)
     state.wait_for_everyone()
     ladder = [
         AnchorSource(name, anchor, plan.pieces, subject.codec_name if subject.codec and "codec" in name else "")
         for name, anchor in anchors(subject.codec).items()
     ]
-    store, cached = ClipRowStore(folder), ClipRowStore(anchor_folder(plan))
+    store, cached = ClipRowStore(folder), ClipRowStore(anchor_folder(plan), heals=True)
     measure_clips(plan, source, store, share)
     for anchor in ladder:
         measure_clips(plan, anchor, cached, share, what=f"anchor: {anchor.name}")
     state.wait_for_everyone()
     if not state.is_main_process:
         return folder, []
-    anchor_rows = [row for anchor in ladder for row in summarise(plan, anchor, cached, RowStore(cached.folder / ROWS))]
+    summed = RowStore(cached.folder / ROWS, heals=True)
+    anchor_rows = [row for anchor in ladder for row in summarise(plan, anchor, cached, summed)]
     rows = summarise(plan, source, store, RowStore(folder / ROWS)) + anchor_rows
     values = {subject.name: _clip_rows(plan, source, store)}
     write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
@@ -170,7 +183,8 @@ def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) 
     if not isinstance(source, AnchorSource):
         setting["outputs"] = content_hash(*(source.key(index) for index in range(count)))[:8]
     before = {row.key: row for row in known.rows()}
-    seconds = sum(row.value for row in rows.values() if row.metric == SECONDS and row.clip in _names(plan))
+    outputs = {source.key(index) for index in range(count)}
+    seconds = sum(row.value for row in rows.values() if row.metric == SECONDS and row.output in outputs)
     sets = embedded_sets(plan, source)
     summary = []
     for metric in _measures(plan).values():
@@ -206,10 +220,7 @@ def anchor_folder(plan: Plan) -> Path:
     Raises:
         BadInputError: the cache cannot be written.
     """
-    try:
-        return cache_folder("anchors", content_hash(plan.data, plan.pieces.style, str(plan.pieces.seed)))
-    except OSError as error:
-        raise BadInputError(f"cannot write the cache ({error}); set BASSBENCH_CACHE to a folder that can be") from None
+    return cache_folder("anchors", content_hash(plan.data, plan.pieces.style, str(plan.pieces.seed)))
 
 
 def report_run(folder: Path, rows: list[Row], subject: str) -> None:
@@ -269,10 +280,6 @@ def _config(options: Evaluation, subject: Subject, plan: Plan) -> RunConfig:
         metrics=tuple(_measures(plan)),
         outputs=subject.outputs,
     )
-
-
-def _names(plan: Plan) -> set[str]:
-    return {entry.name for entry in plan.pieces.entries}
 
 
 def _three(interval: Any) -> tuple[float, float, float]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bassbench.bad_input import BadInputError
 
+_ANOTHER_CACHE = "set BASSBENCH_CACHE to a folder that can be written, with room for it"
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -49,17 +51,41 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def cache_folder(*parts: str) -> Path:
-    """`parts` under BASSBENCH_CACHE, else under the user's cache folder; made if missing."""
-    root = os.environ.get("BASSBENCH_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bassbench"
+    """`parts` under BASSBENCH_CACHE, else under the user's cache folder; made if missing.
+
+    Raises:
+        BadInputError: it cannot be made, or there is no home to put it in; the message names BASSBENCH_CACHE.
+    """
+    root, shared = os.environ.get("BASSBENCH_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:
+        base = Path(root) if root else Path(shared or Path.home() / ".cache") / "bassbench"
+    except RuntimeError:  # neither HOME nor an entry of the user's in the password file
+        raise BadInputError(f"no home folder to keep the cache in; {_ANOTHER_CACHE}") from None
     folder = base.joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"{folder}: cannot make the cache folder ({error.strerror}); {_ANOTHER_CACHE}") from None
     return folder
 
 
 def file_stem(name: str) -> str:
     """A clip's or song's name as part of a file name."""
     return name.replace("/", "_").replace("\\", "_")
+
+
+@contextlib.contextmanager
+def cache_path(path: Path) -> Iterator[Path]:
+    """As `atomic_path`, for what has to be in the cache to go on.
+
+    Raises:
+        BadInputError: the cache cannot be written, as on a full disk; the message names BASSBENCH_CACHE.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot write the cache ({error.strerror or error}); {_ANOTHER_CACHE}") from None
 
 
 def content_hash(*parts: bytes | str) -> str:

@@ -37,11 +37,11 @@ def load_plugin(point: EntryPoint) -> Any:
     """
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInputError(broken(point, error)) from error
 
 
-def broken(point: EntryPoint, error: Exception) -> str:
+def broken(point: EntryPoint, error: BaseException) -> str:
     """One line that names a plug-in and what is wrong with it."""
     package = point.dist.name if point.dist is not None else point.value.split(":")[0]
     said = " ".join(str(error).split())

@@ -8,6 +8,7 @@ import tyro
 
 from bassbench.bad_input import BadInputError
 from bassbench.limits import check_limits
+from bassbench.own_files import note_written, refuse_foreign
 from bassbench.report import write_report
 from bassbench.report.meanings import metric_notes
 from bassbench.report.run_examples import run_examples
@@ -30,8 +31,10 @@ class Report:
 
     results: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders of `bassbench score` and `run`, folders of a study's results, or .jsonl files of rows."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
-    """The page."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """The page (default: report.html)."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write over a report.html, whoever made it; -o does so without asking."""
     title: str | None = None
     """Its heading (default: the names of the results)."""
     examples: int = 6
@@ -50,8 +53,11 @@ class Report:
         if not self.results:
             raise BadInputError("nothing to report; give run folders, or files of rows")
         check_limits(self)
-        if self.output.suffix.lower() not in (".html", ".htm"):
-            raise BadInputError(f"{self.output}: a report is an .html file")
+        output = self.output or Path("report.html")
+        if output.suffix.lower() not in (".html", ".htm"):
+            raise BadInputError(f"{output}: a report is an .html file")
+        if not (self.output or self.overwrite):
+            refuse_foreign([output], instead="name it with -o, or give --overwrite")
         rows: list[Row] = []
         figures: list[Path] = []
         runs: list[Path] = []
@@ -65,7 +71,7 @@ class Report:
             if (path / CONFIG).is_file():
                 runs.append(path)
         write_report(
-            self.output,
+            output,
             rows,
             run_examples(runs, self.examples) if self.examples else [],
             title=self.title or ", ".join(path.resolve().stem.replace("_", " ") for path in self.results),
@@ -74,7 +80,8 @@ class Report:
             licences=LICENCES,
             seconds=self.seconds,
         )
-        print(f"{self.output}: {len(rows)} results, {self.output.stat().st_size / 1e6:.1f} MB")
+        note_written(output)
+        print(f"{output}: {len(rows)} results, {output.stat().st_size / 1e6:.1f} MB")
 
 
 def rows_files(path: Path) -> list[Path]:

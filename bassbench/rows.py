@@ -92,6 +92,8 @@ class RowStore:
     """Rows in a JSONL file that is only ever appended to, one whole line at a time."""
 
     path: Path
+    heals: bool = False
+    """Pass over what is not a row, so that it is measured again: for rows that are kept in the cache."""
 
     def rows(self) -> list[Row]:
         """Every row in the order written, the first of each key; none if the file does not exist yet.
@@ -99,11 +101,16 @@ class RowStore:
         A last line that a crash cut short is passed over.
 
         Raises:
-            BadInputError: the file cannot be read, or a line before the last is not a row.
+            BadInputError: the file cannot be read or, unless the store heals, a line before the last is not a row.
         """
         rows: dict[str, Row] = {}
         for where, line in read_lines(self.path):
-            row = _parse(line, where)
+            try:
+                row = _parse(line, where)
+            except BadInputError:
+                if self.heals:
+                    continue
+                raise
             rows.setdefault(row.key, row)
         return list(rows.values())
 
@@ -150,7 +157,7 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     """
     names = [field.name for field in fields(Row)]
     try:
-        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([*names, "protocol_hash"])
             for row in rows:

@@ -3,7 +3,7 @@
 config.json        what was scored, on which data, by which options
 clips.N.jsonl      one line a clip and metric, appended by process N
 values.jsonl       the clip rows that rows.jsonl sums up, of the system and of every anchor
-audio/CLIP.flac    what a system played (`bassbench run`)
+audio/CLIP.wav     what a system played (`bassbench run`), as floats
 rows.jsonl         one row a metric for the system and for each anchor; table.md shows them
 """
 

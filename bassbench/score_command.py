@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,7 +12,7 @@ from bassbench.files import content_hash
 from bassbench.limits import check_limits
 from bassbench.sources import FolderSource, Pieces, Source
 from bassbench.system_source import SystemSource
-from bassbench.systems import load_system, parse_arguments
+from bassbench.systems import load_system, parse_arguments, state_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Run(Evaluation):
     """Clips given to the system at a time."""
     name: str | None = None
     """What tables call the system (default: its own name)."""
+    fresh: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Play every clip anew, whatever an earlier run kept."""
 
     def run(self) -> None:
         """Play and measure what is missing, print the table, write the run folder.
@@ -66,13 +68,14 @@ class Run(Evaluation):
         system = load_system(self.system, self.arguments)
         name = self.name or str(system.name)
         setting: dict[str, Any] = parse_arguments(self.arguments)
+        state = state_of(system, setting, self.system)
         codec = getattr(system, "codec", None)
 
         def source(pieces: Pieces, output: Path) -> Source:
-            return SystemSource(name, setting, pieces, output, system, self.batch_size)
+            return SystemSource(name, setting, pieces, output, system, self.batch_size, state)
 
         made_with = [self.system, *sorted(self.arguments)]
         codec_name = content_hash(*[str(system.codec_key)] if hasattr(system, "codec_key") else made_with)[:8]
         subject = Subject(name, self.system, setting, source, codec=codec, codec_name=codec_name)
-        folder, rows = evaluate(self, subject)
+        folder, rows = evaluate(self, subject, fresh=self.fresh)
         report_run(folder, rows, name)

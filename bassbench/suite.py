@@ -33,7 +33,7 @@ from bassbench.probes import CLIPS as PROBED
 from bassbench.probes import MATCH, Probe, probe_clip
 from bassbench.rows import Measurement, canonical
 from bassbench.set_metrics import EmbeddedSets, SetMetric, Songs
-from bassbench.sources import Pieces, Source
+from bassbench.sources import AnchorSource, Pieces, Source
 from bassbench.system_source import SystemSource
 
 VERSION = 1  # raise it when the suite itself would give other numbers
@@ -119,6 +119,7 @@ def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share,
         BadInputError: the source cannot give a bass, or rows cannot be written.
     """
     known = set(store.read())
+    peaks: dict[str, float] = {}
     mine = share.of(len(plan.pieces.entries))
     failed: set[str] = set()
     with tqdm(total=len(mine), desc=what or source.name, unit="clip", disable=share.process > 0, leave=False) as bar:
@@ -126,12 +127,19 @@ def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share,
             block = mine[start : start + plan.batch_size]
             took = source.prepare(block)
             for index in block:
-                rows = _clip_rows(plan, source, index, known, failed)
+                rows = _clip_rows(plan, source, index, known, failed, peaks)
                 if index in took:
                     rows.append(_row(plan, source, index, SECONDS, 1, "", took[index]))
                 if rows:
                     store.append(rows, share.process)
                 bar.update()
+    over = {name: peak for name, peak in peaks.items() if peak > 1}
+    if over and not isinstance(source, AnchorSource):
+        worst = max(over, key=over.__getitem__)
+        warn_once(
+            f"'{source.name}' goes beyond full scale on {len(over)} of {len(peaks)} clips, to a peak of "
+            f"{over[worst]:.2f} on {worst}; it is measured as it is, but a player would clip it"
+        )
 
 
 def row_key(plan: Plan, source: Source, index: int, metric: Measure) -> ClipKey:
@@ -139,7 +147,9 @@ def row_key(plan: Plan, source: Source, index: int, metric: Measure) -> ClipKey:
     return _measured(plan, source, index, metric, 0.0).key
 
 
-def _clip_rows(plan: Plan, source: Source, index: int, known: set[ClipKey], failed: set[str]) -> list[ClipRow]:
+def _clip_rows(
+    plan: Plan, source: Source, index: int, known: set[ClipKey], failed: set[str], peaks: dict[str, float]
+) -> list[ClipRow]:
     probes = plan.probes if index < PROBED and isinstance(source, SystemSource) else ()
     wanted: list[Measure] = [GATE, *plan.clip_metrics, *probes]
     wanted = [metric for metric in wanted if row_key(plan, source, index, metric) not in known]
@@ -151,6 +161,7 @@ def _clip_rows(plan: Plan, source: Source, index: int, known: set[ClipKey], fail
     def scored() -> Scored:
         if not given:
             given.append(source.give(index))
+            peaks[given[0].clip.name] = float(np.abs(given[0].bass).max(initial=0.0))
         return given[0]
 
     if embeds:
@@ -168,7 +179,7 @@ def _clip_rows(plan: Plan, source: Source, index: int, known: set[ClipKey], fail
         elif isinstance(metric, ClipMetric) and metric.name not in failed and "broken" not in report.flags:
             try:
                 value = float(metric.measure(scored()))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 failed.add(metric.name)
                 warn_once(
                     f"metric '{metric.name}' failed on clip {scored().clip.name} of '{source.name}' "

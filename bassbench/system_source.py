@@ -1,6 +1,8 @@
 """What a system plays for the clips, kept in the run folder: what is kept is what is scored."""
 
 import dataclasses
+import functools
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -10,12 +12,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from bassbench.audio import SAMPLE_RATE, fit_length, resample, write_audio
+from bassbench.audio import SAMPLE_RATE, fit_length, resample, write_float
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path, content_hash, file_stem
 from bassbench.metric import Scored
 from bassbench.protocols import Accompanist
-from bassbench.sources import Pieces, check_length, content_of
+from bassbench.sources import Pieces, check_length
+
+_SUFFIXES = (".wav", ".flac")  # flac: as earlier versions kept it, in 24 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,33 +36,56 @@ class KeptSource:
         return {}
 
     def key(self, index: int) -> str:
-        """Hash of the clip and of the kept file's bytes."""
-        return content_hash(self.pieces.entries[index].key, content_of(self._kept(index) or self._path(index, ".flac")))
+        """Hash of the clip and of the kept samples."""
+        path = self._kept(index) or self._path(index, _SUFFIXES[0])
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise BadInputError(f"{path}: cannot read ({error.strerror})") from None
+        return content_hash(self.pieces.entries[index].key, _hash_of_samples(path, state.st_mtime_ns, state.st_size))
 
     def give(self, index: int) -> Scored:
         """The clip with what was kept; NaN and Inf are kept as they came."""
-        path = self._kept(index) or self._path(index, ".flac")
         clip = self.pieces.entries[index].load()
-        try:
-            bass = soundfile.read(path, dtype="float32", always_2d=True)[0].T
-        except soundfile.LibsndfileError as error:
-            raise BadInputError(f"{path}: missing or damaged ({error}); delete it and run again") from None
-        bass = fit_length(np.ascontiguousarray(bass), clip.mix.shape[1])
+        bass = fit_length(_read(self._kept(index) or self._path(index, _SUFFIXES[0])), clip.mix.shape[1])
         return Scored(clip, bass, self.pieces.style_of(index, clip))
 
     def _path(self, index: int, suffix: str) -> Path:
         return self.folder / "audio" / (file_stem(self.pieces.entries[index].name) + suffix)
 
     def _kept(self, index: int) -> Path | None:
-        return next((path for suffix in (".flac", ".wav") if (path := self._path(index, suffix)).is_file()), None)
+        return next((path for suffix in _SUFFIXES if (path := self._path(index, suffix)).is_file()), None)
 
 
 @dataclasses.dataclass(frozen=True)
 class SystemSource(KeptSource):
-    """A system that plays; what it played is kept under `folder` as FLAC, and what is kept is what is scored."""
+    """A system that plays; what it played is kept under `folder` as it came, and what is kept is what is scored.
+
+    `state` is what can be known of the system (`bassbench.systems.state_of`); it is written into the kept files.
+    """
 
     system: Accompanist
     batch_size: int
+    state: str = ""
+
+    def begin(self, *, fresh: bool = False) -> None:
+        """Say what an earlier run kept, and forget what another state of the system played, or with `fresh` all.
+
+        Raises:
+            BadInputError: a kept file cannot be read or deleted.
+        """
+        kept = {index: path for index in range(len(self.pieces.entries)) if (path := self._kept(index))}
+        stale = {index: path for index, path in kept.items() if fresh or _state(path) not in (self.state, "")}
+        for path in stale.values():
+            try:
+                path.unlink()
+            except OSError as error:
+                raise BadInputError(f"{path}: cannot be played anew ({error.strerror})") from None
+        of = f"of {len(self.pieces.entries)} clips"
+        if stale and not fresh:
+            print(f"{len(stale)} {of} are played anew: '{self.name}' has changed since", file=sys.stderr)
+        if rest := len(kept) - len(stale):
+            print(f"{rest} {of} from an earlier run of '{self.name}'; --fresh plays anew", file=sys.stderr)
 
     def prepare(self, indexes: Sequence[int]) -> dict[int, float]:
         """Play for the clips of which nothing is kept yet; a batch is played whole or not at all."""
@@ -75,7 +102,7 @@ class SystemSource(KeptSource):
             took = (time.perf_counter() - began) / len(batch)
             for index, bass in zip(batch, basses, strict=True):
                 if not self._kept(index):
-                    self._keep(index, bass)
+                    write_float(self._path(index, _SUFFIXES[0]), bass, comment=self.state)
                     seconds[index] = took
         return seconds
 
@@ -117,10 +144,10 @@ class SystemSource(KeptSource):
             basses = np.asarray(self.system.accompany(mix, style=style, seeds=seeds))
         except BadInputError as error:
             raise BadInputError(f"{where}: {error}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log = self.folder / "error.log"
             with atomic_path(log) as temporary:
-                temporary.write_text(traceback.format_exc())
+                temporary.write_text(traceback.format_exc(), encoding="utf-8")
             raise BadInputError(
                 f"{where} failed ({type(error).__name__}: {error}); the traceback is in {log}"
             ) from None
@@ -131,13 +158,23 @@ class SystemSource(KeptSource):
         check_length(basses.shape[2], mix.shape[2], self.system.sample_rate, where)
         return fit_length(basses.astype(np.float32, copy=False), mix.shape[2])
 
-    def _keep(self, index: int, bass: np.ndarray) -> None:
-        if np.isfinite(bass).all():
-            write_audio(self._path(index, ".flac"), bass)
-            return
-        # Only a wav of floats can hold NaN, which the gate has to see.
-        try:
-            with atomic_path(self._path(index, ".wav")) as temporary:
-                soundfile.write(temporary, bass.T, SAMPLE_RATE, subtype="FLOAT", format="WAV")
-        except OSError as error:
-            raise BadInputError(f"{self._path(index, '.wav')}: cannot write ({error})") from None
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return np.ascontiguousarray(soundfile.read(path, dtype="float32", always_2d=True)[0].T)
+    except soundfile.LibsndfileError as error:
+        raise BadInputError(f"{path}: missing or damaged ({error}); delete it and run again") from None
+
+
+def _state(path: Path) -> str:
+    try:
+        with soundfile.SoundFile(path) as file:
+            return str(file.comment)
+    except soundfile.LibsndfileError as error:
+        raise BadInputError(f"{path}: damaged ({error}); delete it and run again") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_of_samples(path: Path, changed: int, size: int) -> str:
+    # Of the samples, not of the bytes: a wav of floats holds the time it was written at.
+    return content_hash(_read(path).tobytes())

@@ -1,18 +1,22 @@
 """Systems by name: baselines, installed plug-ins, and `package.module:Class` or `file.py:Class` of the user's own."""
 
 import ast
+import contextlib
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from bassbench.bad_input import BadInputError
 from bassbench.baseline_systems import BASELINES
+from bassbench.files import content_hash
 from bassbench.plugins import SYSTEMS, load_plugin, plugins
 from bassbench.protocols import Accompanist
+from bassbench.stems.file_hash import file_hash
 
 _MEMBERS = ("name", "sample_rate", "accompany")
 
@@ -50,6 +54,30 @@ def load_system(spec: str, arguments: Sequence[str] = ()) -> Accompanist:
     return system
 
 
+def state_of(system: object, settings: Mapping[str, Any], spec: str = "") -> str:
+    """A hash of what can be known of a system without playing: when it differs, what was played before is another's.
+
+    It is of the system's `version`, if it declares one, of the files that its classes are written in, and of the files
+    that it is made with. What it fetches or reads on its own is not known.
+    """
+    classes = system.__mro__ if isinstance(system, type) else type(system).__mro__
+    files = [Path(where) for where in dict.fromkeys(map(_written_in, classes)) if where]
+    for named in (spec.rpartition(":")[0], *settings.values()):
+        if isinstance(named, str) and named:
+            with contextlib.suppress(OSError):  # text that cannot be a path
+                path = Path(named)
+                files += sorted(path.iterdir()) if path.is_dir() else [path]
+    hashes = [file_hash(file) for file in dict.fromkeys(file.resolve() for file in files) if file.is_file()]
+    return content_hash(str(getattr(system, "version", "")), *hashes)
+
+
+def _written_in(kind: type) -> str:
+    try:
+        return inspect.getfile(kind)
+    except (TypeError, OSError):  # built in, or made where there is no file
+        return ""
+
+
 def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     """Read "steps=16" as {"steps": 16}; what is not a Python literal is text.
 
@@ -76,7 +104,7 @@ def _imported(spec: str) -> Any:
         module = _module(where)
     except BadInputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInputError(f"{spec}: cannot import {where} ({type(error).__name__}: {error})") from error
     if not hasattr(module, name):
         raise BadInputError(f"{spec}: {where} has no '{name}'")
@@ -107,6 +135,6 @@ def _made(spec: str, make: Any, settings: dict[str, Any]) -> Any:
         return make(**settings)
     except BadInputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in settings.items()) or "no arguments"
         raise BadInputError(f"{spec}: cannot be made with {given} ({type(error).__name__}: {error})") from error

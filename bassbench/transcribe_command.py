@@ -15,6 +15,7 @@ from bassbench.arrangement import BASS_PROGRAMS, Note
 from bassbench.audio import read_audio
 from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path
+from bassbench.own_files import note_written, refuse_foreign
 from bassbench.transcription import transcribe
 
 _RATE = 11_025  # all that the transcriber hears
@@ -29,6 +30,8 @@ class Transcribe:
     """The recording: wav, flac, ogg or mp3, mono or stereo, any rate; bass alone."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None
     """The MIDI file (default: the recording's name with .mid, in the current folder)."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write over a file of the default name, whoever made it; -o does so without asking."""
     program: int = 33
     """General-MIDI program of the track, 32 to 39."""
 
@@ -36,17 +39,21 @@ class Transcribe:
         """Run the command.
 
         Raises:
-            BadInputError: the recording cannot be used, no note is heard, or the MIDI file cannot be written.
+            BadInputError: the recording cannot be used, no note is heard, or the MIDI file cannot be written, or is
+                someone else's.
         """
         output = self.output or Path(f"{self.audio.stem}.mid")
         if output.suffix.lower() not in (".mid", ".midi"):
             raise BadInputError(f"{output}: expected a name that ends in .mid or .midi")
         if self.program not in BASS_PROGRAMS:
             raise BadInputError(f"--program {self.program}: a bass is one of General MIDI's programs 32 to 39")
+        if not (self.output or self.overwrite):
+            refuse_foreign([output], instead="name it with -o, or give --overwrite")
         notes = transcribe(read_mono(self.audio), _RATE)
         if not notes:
             raise BadInputError(f"{self.audio}: no bass note heard (35 to 400 Hz); nothing was written")
         write_midi(output, notes, program=self.program)
+        note_written(output)
         print(f"{len(notes)} notes in {output}")
 
 

@@ -1,25 +1,23 @@
 """Songs as features: computed once from their renderings, kept in the user's cache, held in memory for training."""
 
-import contextlib
 import functools
 import io
 import json
-import multiprocessing
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipSource, cached_clip
-from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.files import cache_folder, cache_path, content_hash
 from bassbench.training_data import training_requests
 from bassbench.untrusted_json import parse_json
+from bassbench.workers import in_processes
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.features import VERSION, features
 
@@ -77,11 +75,8 @@ def features_of(
     missing = {path: request for path, request in zip(paths, requests, strict=True) if known[path] is None}
     work = functools.partial(_from_request, config)
     bar = tqdm(total=len(missing), desc=progress, disable=not (progress and missing), leave=False)
-    with bar, contextlib.ExitStack() as stack:
-        computed: Iterable[SongFeatures] = map(work, missing.values())
-        if processes > 1 and missing:
-            workers = multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, (1,))
-            computed = stack.enter_context(workers).imap(work, missing.values())
+    with bar:
+        computed = in_processes(work, missing.values(), processes)
         for path, computed_song in zip(missing, computed, strict=True):
             _write(path, computed_song)
             known[path] = computed_song
@@ -114,7 +109,7 @@ def _from_request(config: FeatureConfig, request: ClipSource) -> SongFeatures:
 
 def _write(path: Path, song: SongFeatures) -> None:
     about = json.dumps([song.name, song.tonic, song.tempo])
-    with atomic_path(path) as temporary:
+    with cache_path(path) as temporary:
         np.savez(temporary, mix=song.mix, bass=song.bass, downbeats=song.downbeats, about=np.array(about))
 
 

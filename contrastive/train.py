@@ -4,6 +4,7 @@ To resume, run the same command again. For several GPUs or machines start the sa
 pairs of a batch are divided among the processes, and each pair has those of all processes as its negatives.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.own_files import alone_in
 from bassbench.run_settings import FREE_TO_CHANGE, RunSettings, refuse_impossible
 from bassbench.runs import (
     RunFolder,
@@ -229,7 +231,7 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
 
 def main() -> None:
     """Command line."""
-    with exit_on_bad_input():
+    with exit_on_bad_input(), contextlib.ExitStack() as held:
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
             with torch.device("meta"):
@@ -237,6 +239,8 @@ def main() -> None:
             return
         RunFolder(config.run)  # refused now, not after the songs are rendered
         accelerator = config.accelerator()
+        if accelerator.is_main_process:
+            held.enter_context(alone_in(config.run))
         RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         sizes = MATCHERS[config.preset].features
         with accelerator.main_process_first():

@@ -38,7 +38,7 @@ from experiments.claims import (
     not_in_the_paper,
     rescale_helps,
 )
-from experiments.page import Entry, write_page
+from experiments.page import SIGN, Entry, write_page
 from reference_model import studies
 
 Size = Literal["default", "quick", "full"]
@@ -170,7 +170,7 @@ class All:
     def run(self) -> None:
         """Run the studies in order and write the page after each, so that a run cut off has one too."""
         self.validate()
-        studies.output_folder(self.output)
+        studies.refuse_other_pages(studies.output_folder(self.output) / "README.md", sign=SIGN)
         entries = {name: entry(name, study, self.size) for name, study in STUDIES.items()}
         for name in () if self.page else self.only or STUDIES:
             configured(STUDIES[name], self.size, self).run()

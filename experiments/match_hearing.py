@@ -5,22 +5,21 @@ What was heard of a clip is kept in the user's cache, since it does not depend o
 
 import functools
 import io
-import multiprocessing
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.signal import fftconvolve
 
 from bassbench.arrangement import Note, Part
 from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import Anchor, half_beat, noise, other_song
 from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.files import cache_folder, cache_path, content_hash
 from bassbench.render import Clip, render_parts
+from bassbench.workers import in_processes
 from contrastive.songs import tonic_of
 from experiments import damage
 from experiments.match_listeners import Listener
@@ -65,15 +64,9 @@ def hear(
     work = functools.partial(hear_clip, tuple(listeners))
     pairs = list(zip(requests, [*requests[1:], requests[0]], strict=True))
     found = []
-    if processes > 1:
-        with multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, (1,)) as pool:
-            for result in pool.imap(work, pairs):
-                found.append(result)
-                advance()
-    else:
-        for pair in pairs:
-            found.append(work(pair))
-            advance()
+    for result in in_processes(work, pairs, processes):
+        found.append(result)
+        advance()
     return [list(clips) for clips in zip(*(heard for heard, _ in found), strict=True)], [about for _, about in found]
 
 
@@ -90,7 +83,7 @@ def hear_clip(listeners: Sequence[Listener], requests: tuple[ClipRequest, ClipRe
         if arrays is None:
             sounds = sounds or _sounds(clip, other, requests[0].key)
             arrays = [listener.hear(sound) for sound in sounds]
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
+            with cache_path(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, *arrays)
         heard.append(Heard(arrays[0], arrays[1], dict(zip(names, arrays[2:], strict=True))))
     onsets, pitches = (np.array([getattr(n, name) for n in clip.bass_notes]) for name in ("start", "pitch"))

@@ -12,6 +12,7 @@ from bassbench.rows import Row
 from bassbench.untrusted_json import parse_json
 from experiments.claims import Judge
 
+SIGN = "Written by `python -m experiments.all`"
 _HEAD = """
 # Results
 

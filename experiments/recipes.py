@@ -34,7 +34,7 @@ from reference_model.autoencoder_objective import PAPER_WEIGHTS, RECIPES, SMALL_
 from reference_model.config import AUTOENCODERS, AutoencoderConfig, Stage
 from reference_model.diffusion_settings import DEFAULTS, TrainingConfig
 from reference_model.latents import song_latents
-from reference_model.studies import output_folder
+from reference_model.studies import output_folder, refuse_other_pages
 from reference_model.unet import UNETS, UNet
 
 NAME = "recipes"
@@ -171,17 +171,20 @@ def unet_table(logs: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+_SIGN = "by `python -m experiments.recipes`"
+
+
 def write(folder: Path, codecs: dict[str, list[dict[str, Any]]], unets: dict[str, list[dict[str, Any]]]) -> None:
     """Tables as Markdown and CSV, curves of pitch kept and spectral distance as a figure.
 
     Raises:
         BadInputError: the folder cannot be written.
     """
-    output_folder(folder)
+    refuse_other_pages(output_folder(folder) / "recipes.md", sign=_SIGN)
     first, second = codec_table(codecs), unet_table(unets)
     text = (
         "# Which recipe trains best?\n\nShort trainings at one budget (see the steps), measured on validation songs, 6 "
-        "for the\nautoencoders and 64 for the U-Nets, by `python -m experiments.recipes`. One seed, no intervals.\n\n"
+        f"for the\nautoencoders and 64 for the U-Nets, {_SIGN}. One seed, no intervals.\n\n"
         f"{markdown(first.astype(str))}\n{markdown(second.astype(str))}\n"
         "![Pitch kept and spectral distance over training](recipes.png)\n"
     )

@@ -21,7 +21,7 @@ from bassbench.table import markdown
 from bassbench.untrusted_json import parse_json
 from experiments.throughput_figure import draw
 from experiments.throughput_targets import targets
-from reference_model.studies import output_folder
+from reference_model.studies import output_folder, refuse_other_pages
 
 NAME = "throughput"
 COLUMNS = (
@@ -63,7 +63,7 @@ def run(options: Options) -> list[Path]:
     Raises:
         BadInputError: a file is missing, or not one of ours, they are of several machines, or nothing can be written.
     """
-    output_folder(options.output)
+    refuse_other_pages(output_folder(options.output) / f"{options.name}.md", sign=_SIGN)
     saved = together([read(path) for path in options.benchmarks]) if options.benchmarks else measured()
     frame = rows(saved)
     table, page, figure = (options.output / f"{options.name}.{kind}" for kind in ("csv", "md", "png"))
@@ -146,6 +146,9 @@ def hardware(saved: dict[str, Any], frame: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
+_SIGN = "A call's median seconds"
+
+
 def note(saved: dict[str, Any], frame: pd.DataFrame, name: str = NAME, *, figure: bool = True) -> str:
     """The Markdown page: hardware, figure if there is one, targets, a table for each group; `name`: of its files."""
     which = name.removeprefix(NAME).strip("_").replace("_", ", ")
@@ -156,7 +159,7 @@ def note(saved: dict[str, Any], frame: pd.DataFrame, name: str = NAME, *, figure
         "",
         f"Measured {date} at commit {version}: {hardware(saved, frame)}.",
         "",
-        "A call's median seconds, and the least CPU seconds of all its threads, which other programs disturb less;",
+        f"{_SIGN}, and the least CPU seconds of all its threads, which other programs disturb less;",
         "audio is stereo at 44.1 kHz; memory is what a call takes at its peak beyond what was held before it.",
         "Operations are those of matrix products and convolutions, and their share is of the largest matrix product's",
         "rate in the same run. Peers' codecs have random weights, which cost what trained ones cost.",

@@ -2,14 +2,12 @@
 
 import functools
 import json
-import multiprocessing
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import Anchor, Codec, derangement
@@ -25,6 +23,7 @@ from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.set_metrics import EmbeddedSets, SetMetric
 from bassbench.untrusted_json import parse_json
+from bassbench.workers import in_processes
 from experiments.damage import VERSION, damages, style_clip
 from reference_model import studies
 
@@ -105,7 +104,7 @@ class DamagedClips:
         missing = [index for index, key in enumerate(keys) if key not in known]
         for _ in range(len(keys) - len(missing)):
             advance()
-        for index, found in zip(missing, self._measured(missing, processes), strict=True):
+        for index, found in zip(missing, in_processes(self.measure, missing, processes), strict=True):
             append_lines(path, [{"key": keys[index], "clip": self.requests[index].song.name, "values": found}])
             known[keys[index]] = found
             advance()
@@ -117,13 +116,6 @@ class DamagedClips:
             }
             for metric in self.metrics
         }
-
-    def _measured(self, indexes: list[int], processes: int) -> Iterator[ClipValues]:
-        if processes > 1 and len(indexes) > 1:
-            with multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, (1,)) as pool:
-                yield from pool.imap(self.measure, indexes)
-        else:
-            yield from map(self.measure, indexes)
 
     def measure(self, index: int) -> ClipValues:
         """The values of one clip; embeddings for metrics of sets go to the cache on the way."""

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.limits import check_limits
+from bassbench.own_files import note_written, refuse_foreign
 from bassbench.pretrained import find_device
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, OnStep, Sampling, level_gain, load, output_divisor
@@ -36,6 +37,8 @@ class Options:
     """Audio file of a bass whose timbre to take."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Where to write, .wav or .flac (default: beside the mix, as NAME.bass.wav)."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write over a file of the default name, whoever made it; -o does so without asking."""
     steps: int = Sampling.steps
     """DDIM steps; fewer are faster."""
     cfg: float = Sampling.cfg
@@ -63,7 +66,8 @@ def generate(options: Options) -> Path:
     """Read, generate, write; returns the path written.
 
     Raises:
-        BadInputError: a file cannot be used, a setting is out of range, or the weights are not there.
+        BadInputError: a file cannot be used, a setting is out of range, the weights are not there, or the file of the
+            default name is someone else's.
     """
     check_limits(options)
     if options.threads is not None:
@@ -73,6 +77,8 @@ def generate(options: Options) -> Path:
         raise BadInputError(f"{output}: can write .wav or .flac, not '{output.suffix}'")
     if output.resolve() in {path.resolve() for path in (options.mix, options.style) if path is not None}:
         raise BadInputError(f"{output}: would overwrite the input; choose another --output")
+    if not (options.output or options.overwrite):
+        refuse_foreign([output], instead="name it with -o, or give --overwrite")
     sampling = Sampling(
         steps=options.steps,
         cfg=options.cfg,
@@ -92,6 +98,7 @@ def generate(options: Options) -> Path:
             sampling=sampling,
             on_step=lambda _: bar.update(),
         )
+    note_written(output)
     return output
 
 

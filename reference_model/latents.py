@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 import json
-import multiprocessing
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipSource, cached_clip
-from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.files import cache_folder, cache_path, content_hash
 from bassbench.training_data import training_requests
+from bassbench.workers import in_processes
 from reference_model.autoencoder import Autoencoder
 
 
@@ -86,7 +86,7 @@ def latent_pairs(
 
 def write_latents(path: Path, mix: np.ndarray, bass: np.ndarray) -> None:
     """Keep the latents `(dims, frames)` of one clip as float16, whole or not at all."""
-    with atomic_path(path) as temporary:
+    with cache_path(path) as temporary:
         np.savez(temporary, mix=mix.astype(np.float16), bass=bass.astype(np.float16))
 
 
@@ -158,12 +158,8 @@ def song_latents(
     def encoded(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         work = functools.partial(_render_and_encode, mix_autoencoder, bass_autoencoder)
         chosen = [requests[index] for index in indices]
-        if processes <= 1 or not chosen:
-            yield from map(work, chosen)
-            return
         # Latents come back, not audio: what waits to be written stays small however far the workers are ahead.
-        with multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, (1,)) as pool:
-            yield from pool.imap(work, chosen, chunksize=4)
+        yield from in_processes(work, chosen, processes, chunk=4)
 
     return latent_pairs(
         [request.key for request in requests],

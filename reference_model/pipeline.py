@@ -117,9 +117,9 @@ class BassAccompaniment:
         `style` `(batch or 1, 2, any samples)` gives the timbre. Each clip has its seed and depends on no other clip.
 
         Raises:
-            BadInputError: shapes that do not fit together.
+            BadInputError: shapes that do not fit together, or what is not an array of finite floats.
         """
-        _check(mix, style, seeds)
+        mix, style = _checked(mix, style, seeds)
         basses = []
         for start in range(0, len(mix), self.batch_size):
             these = slice(start, start + self.batch_size)
@@ -198,10 +198,10 @@ class BassAccompaniment:
         """What the bass autoencoder makes of a bass `(2, samples)`; without `network` its linear path alone.
 
         Raises:
-            BadInputError: there is no such path, or the bass is not stereo or empty.
+            BadInputError: there is no such path, or the bass is not stereo, empty, or not an array of finite floats.
         """
         coder = self.bass_autoencoder
-        latent = coder.encode(torch.from_numpy(bass)[None])
+        latent = coder.encode(torch.from_numpy(_floats(bass, "bass"))[None])
         return coder.decode(latent, bass.shape[1], network=network)[0].cpu().numpy()
 
 
@@ -274,12 +274,31 @@ def _weights_folder(name_or_path: str | Path, revision: str | None) -> Path:
     return hub_folder(name, revision or pinned)
 
 
-def _check(mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int]) -> None:
+def _checked(mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mix and style as float32."""
+    mix = _floats(mix, "mix")
+    style = None if style is None else _floats(style, "style")
     if mix.ndim != 3 or mix.shape[1] != 2 or not mix.size:
         raise BadInputError(f"mix must be (batch, 2, samples), got {mix.shape}")
     if len(seeds) != len(mix):
         raise BadInputError(f"{len(mix)} mixes need as many seeds, got {len(seeds)}")
     if any(isinstance(seed, bool | float) or not 0 <= seed < 2**64 for seed in seeds):
         raise BadInputError(f"a clip's seed is a whole number of 64 bits from 0, got {list(seeds)[:8]}")
-    if style is not None and (style.ndim != 3 or style.shape[1] != 2 or len(style) not in (1, len(mix))):
+    if style is not None and (
+        style.ndim != 3 or style.shape[1] != 2 or len(style) not in (1, len(mix)) or not style.size
+    ):
         raise BadInputError(f"style must be ({len(mix)} or 1, 2, samples), got {style.shape}")
+    return mix, style
+
+
+def _floats(audio: np.ndarray, what: str) -> np.ndarray:
+    """Audio as float32; BadInputError if it is not an array of finite floats."""
+    if not isinstance(audio, np.ndarray):
+        raise BadInputError(f"{what} must be a NumPy array of floats, got {type(audio).__name__}; use .numpy()")
+    if not np.issubdtype(audio.dtype, np.floating):
+        raise BadInputError(f"{what} must be floats of full scale 1, got {audio.dtype}; divide by its full scale")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, and is refused
+        audio = audio.astype(np.float32, copy=False)
+    if not np.isfinite(audio).all():
+        raise BadInputError(f"{what} holds NaN or Inf; repair it first")
+    return audio

@@ -1,6 +1,7 @@
 """What every study does the same way: find the model, make the measurements that are missing, report them all."""
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval
 from bassbench.datasets import ClipRequest
 from bassbench.files import atomic_path, content_hash, write_text
+from bassbench.own_files import alone_in
 from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
 from bassbench.untrusted_json import parse_json
 from reference_model.pipeline import BassAccompaniment, load
 
+_CARD = "## How it was measured"
 Advance = Callable[[], object]
 """Called once for each clip that is done."""
 
@@ -128,12 +131,25 @@ def output_folder(path: Path) -> Path:
         BadInputError: it cannot be made or written.
     """
     try:
-        with atomic_path(path / "writable"):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
             pass
-        (path / "writable").unlink()
     except OSError as error:
         raise BadInputError(f"{path}: cannot be used as the folder for results ({error.strerror})") from None
     return path
+
+
+def refuse_other_pages(page: Path, *, sign: str) -> None:
+    """Refuse to write over a page, or a table or figure of its name, that is not of this program.
+
+    Raises:
+        BadInputError: there is one, and no page that holds `sign`, words of every page of its kind.
+    """
+    if page.is_file() and sign in page.read_text(encoding="utf-8", errors="replace"):
+        return
+    for path in (page.with_suffix(suffix) for suffix in (".md", ".csv", ".png")):
+        if path.exists():
+            raise BadInputError(f"{path}: is there already, and not as a result of this program; give another --output")
 
 
 def keep_values(path: Path, values: Any) -> None:
@@ -161,8 +177,16 @@ def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what
     Each task's rows are on disk before the next begins, so a run that was cut off goes on where it was.
 
     Raises:
-        BadInputError: the store cannot be read or written.
+        BadInputError: the store cannot be read or written, another run is at it, or the folder holds other tables of
+            the study's name.
     """
+    if not store.path.exists():
+        refuse_other_pages(store.path.with_suffix(".md"), sign=_CARD)
+    with alone_in(store.path):
+        return _measure_missing(tasks, store, device, what)
+
+
+def _measure_missing(tasks: Sequence[Task], store: RowStore, device: str, what: str) -> list[Row]:
     known = {row.key for row in store.rows()}
     missing = [task for task in tasks if any(wanted.key not in known for wanted in task.measurements)]
     total = sum(task.measurements[0].clips for task in missing)
@@ -215,7 +239,7 @@ def spoken(row: Row, decimals: int = 2) -> str:
 def protocol_card(rows: Iterable[Row]) -> str:
     """How the numbers were made, as Markdown: every protocol among the rows, and the code, libraries and devices."""
     rows = list(rows)
-    lines = ["## How it was measured", ""]
+    lines = [_CARD, ""]
     for digest, row in {row.protocol_hash: row for row in rows}.items():
         metrics = list(dict.fromkeys(other.metric for other in rows if other.protocol_hash == digest))
         lines.append(f"Protocol `{digest}` ({', '.join(metrics)}):")

@@ -9,6 +9,7 @@ from bassbench.files import content_hash
 from bassbench.pretrained import find_device
 from reference_model.config import SAMPLE_RATE
 from reference_model.pipeline import Sampling, load
+from reference_model.studies import weights_hash
 
 
 class Reference:
@@ -35,6 +36,7 @@ class Reference:
         """
         self.sampling = Sampling(steps=steps, cfg=cfg, phi=phi, grounding=grounding, temperature=temperature)
         self.model = dataclasses.replace(load(weights, find_device(device)), compiled=compiled)
+        self.version = weights_hash(self.model)
         tensors = self.model.bass_autoencoder.state_dict()
         parts = (tensors[name].cpu().numpy().tobytes() for name in sorted(tensors))
         self.codec_key = content_hash(*parts)

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import dataclasses
 import math
+import os
 import time
 from collections import defaultdict
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.own_files import alone_in
 from bassbench.runs import (
     RunFolder,
     load_tensors,
@@ -285,13 +287,15 @@ def dry_run(settings: TrainAutoencoder) -> str:
 
 def main() -> None:
     """Command line."""
-    with exit_on_bad_input():
+    with exit_on_bad_input(), contextlib.ExitStack() as held:
         settings = tyro.cli(TrainAutoencoder, description=__doc__)
         check(settings)
         if settings.dry_run:
             print(dry_run(settings))
             return
         _ = settings.folder  # refused now, not after the songs are rendered
+        if os.environ.get("RANK", "0") == "0":
+            held.enter_context(alone_in(settings.run))
         sources = [
             training_stems(data, settings.which, count=count, processes=settings.processes)
             for data, count in (

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.own_files import alone_in
 from bassbench.runs import (
     RunFolder,
     load_tensors,
@@ -237,7 +238,7 @@ def _latents(
 
 def main() -> None:
     """Command line."""
-    with exit_on_bad_input():
+    with exit_on_bad_input(), contextlib.ExitStack() as held:
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
             with torch.device("meta"):
@@ -245,6 +246,8 @@ def main() -> None:
             return
         RunFolder(config.run)  # refused now, not after the songs are encoded
         accelerator = config.accelerator()
+        if accelerator.is_main_process:
+            held.enter_context(alone_in(config.run))
         RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
         mix_autoencoder = Autoencoder.from_pretrained(config.mix_autoencoder)
         bass_autoencoder = Autoencoder.from_pretrained(config.bass_autoencoder)

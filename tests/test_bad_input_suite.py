@@ -27,6 +27,10 @@ class Nothing(Base):
     def give(self, mix): return None
 class Raises(Base):
     def give(self, mix): return mix[99]
+class Leaves(Base):
+    def give(self, mix): raise SystemExit(0)
+class LeavesWhenMade(Base):
+    def __init__(self): raise SystemExit(0)
 class NoRate(Base):
     sample_rate = None
 class NoPlay:
@@ -75,6 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "void").mkdir()
     (root / "a-file").write_text("hello")
     (root / "mine.py").write_text(SYSTEMS)
+    (root / "leaves.py").write_text("raise SystemExit(0)")
     (root / "raises.py").write_text("raise RuntimeError('no luck')")
     (root / "syntax.py").write_text("def broken(:")
     run(root / "run", metrics="tiny level")
@@ -141,6 +146,9 @@ BAD: dict[str, tuple[list[str], str]] = {
     "missing file": (play("ROOT/none.py:System"), "no such file"),
     "missing class": (play("ROOT/mine.py:Nobody"), "has no 'Nobody'"),
     "module that raises": (play("ROOT/raises.py:System"), "no luck"),
+    "module that exits": (play("ROOT/leaves.py:System"), "SystemExit"),
+    "a system that exits when made": (play("ROOT/mine.py:LeavesWhenMade"), "SystemExit"),
+    "a system that exits when it plays": (play("ROOT/mine.py:Leaves"), "failed (SystemExit"),
     "module that does not parse": (play("ROOT/syntax.py:System"), "SyntaxError"),
     "a number for a system": (play("ROOT/mine.py:number"), "expected a class"),
     "no accompany": (play("ROOT/mine.py:NoPlay"), "has no accompany"),

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bassbench.audio import assert_audio_valid, read_audio
+from bassbench.audio import assert_audio_valid, read_audio, write_audio
+from bassbench.bad_input import BadInputError
 from bassbench.bank_command import Bank
 
 
@@ -26,6 +28,12 @@ def test_renders_pairs_and_stems(tmp_path: Path) -> None:
     assert_audio_valid(read_audio(folder / "bass.wav"), samples=256 * 4096)
     truth = json.loads((folder / "truth.json").read_text())
     assert truth["chords"] and truth["bass_notes"]
+    Bank(split="test", render=tmp_path, count=1).run()  # over what it wrote itself
+    write_audio(folder / "mix.wav", np.zeros((2, 9), np.float32))
+    with pytest.raises(BadInputError, match=r"mix.wav: is there already.*--overwrite"):
+        Bank(split="test", render=tmp_path, count=1).run()
+    assert read_audio(folder / "mix.wav").shape == (2, 9)
+    Bank(split="test", render=tmp_path, count=1, overwrite=True).run()
     Bank(split="test", render=tmp_path / "stems", count=1, stems=True).run()
     assert len(list((tmp_path / "stems").rglob("*.wav"))) >= 2
 

@@ -11,6 +11,7 @@ import soundfile
 from tiny_model import music, tiny_model
 
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, read_audio
+from bassbench.bad_input import BadInputError
 from reference_model import generate as generate_module
 from reference_model.generate import Options, accompany_file, generate
 from reference_model.pipeline import BassAccompaniment, Sampling, load
@@ -144,3 +145,13 @@ def test_command_runs_as_a_module(weights: Path, mix_file: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "mix.bass.wav" in done.stderr and "2/2" in done.stderr
     assert_audio_valid(read_audio(mix_file.with_name("mix.bass.wav")), samples=2 * SAMPLE_RATE)
+
+
+def test_a_file_of_the_default_name_is_not_overwritten(weights: Path, mix_file: Path) -> None:
+    mine = mix_file.with_name("mix.bass.wav")
+    mine.write_bytes(b"my own take")
+    options = Options(mix_file, steps=1, weights=str(weights), quiet=True)
+    with pytest.raises(BadInputError, match=r"mix.bass.wav: is there already.*-o, or give --overwrite"):
+        generate(options)
+    assert mine.read_bytes() == b"my own take"
+    assert generate(dataclasses.replace(options, overwrite=True)) == generate(options) == mine

@@ -105,6 +105,27 @@ def test_shapes_that_do_not_fit_are_refused(model: BassAccompaniment) -> None:
             model.accompany(**arguments)
 
 
+def test_only_arrays_of_finite_floats_are_taken(model: BassAccompaniment) -> None:
+    mix = music(1)[None]
+    wrong = [
+        ((32767 * mix).astype(np.int16), "floats of full scale 1, got int16"),
+        (np.where(mix == mix.max(), np.nan, mix), "NaN or Inf"),
+        (np.where(mix == mix.max(), 1e300, mix.astype(np.float64)), "NaN or Inf"),
+        (torch.from_numpy(mix), "NumPy array of floats, got Tensor"),
+    ]
+    for audio, said in wrong:
+        with pytest.raises(BadInputError, match=f"mix .*{said}"):
+            model.accompany(audio, seeds=[0])
+        with pytest.raises(BadInputError, match=f"style .*{said}"):
+            model.accompany(mix, seeds=[0], style=audio)
+        with pytest.raises(BadInputError, match=f"bass .*{said}"):
+            model.through_codec(audio[0])
+    with pytest.raises(BadInputError, match="style must be"):
+        model.accompany(mix, seeds=[0], style=mix[:, :, :0])
+    double = model.accompany(mix.astype(np.float64), seeds=[0])
+    np.testing.assert_array_equal(double, model.accompany(mix, seeds=[0]))
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -123,3 +123,15 @@ def test_every_metric_of_the_suite_is_explained() -> None:
     notes = metric_notes()
     assert all(note.meaning and note.better for note in notes), [n.name for n in notes if not n.meaning]
     assert len({note.name for note in notes}) == len(notes)
+
+
+def test_a_page_of_the_default_name_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    about = Measurement(experiment="e", system="s", setting={}, metric="m", clips=3, seed=0, protocol={})
+    RowStore(tmp_path / "study.jsonl").append(measured(about, 1, 1, 1, seconds=1))
+    Path("report.html").write_text("my report")
+    with pytest.raises(BadInputError, match=r"report.html: is there already.*-o, or give --overwrite"):
+        Report((Path("study.jsonl"),)).run()
+    assert Path("report.html").read_text() == "my report"
+    Report((Path("study.jsonl"),), overwrite=True).run()
+    Report((Path("study.jsonl"),)).run()

@@ -19,6 +19,7 @@ from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRowStore
 from bassbench.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.evaluation import Evaluation, make_plan, summarise
+from bassbench.own_files import alone_in
 from bassbench.rows import RowStore
 from bassbench.run_folder import read_values
 from bassbench.suite import Share, measure_clips, partners
@@ -283,3 +284,75 @@ def test_the_config_says_what_was_scored(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert config["system"] == "tiny tone" and config["spec"] == "tiny-tone"
     assert len(config["clips"]) == 7 and len(config["reference"]) == 7
+
+
+LOUD = """
+import numpy as np
+class Loud:
+    name, sample_rate = "loud", 44100
+    def __init__(self, gain=8.0): self.gain = gain
+    def accompany(self, mix, *, style=None, seeds): return (self.gain * mix).astype(np.float32)
+"""
+
+
+def _play(system: Path, output: Path, *more: str) -> float:
+    """What a run of a file's class says of the level."""
+    shared = ["--data", "tiny", "--clips", "7", "--metrics", "tiny level", "--output", str(output)]
+    main(["run", f"{system}:Loud", *more, *shared])
+    return row(RowStore(output / "rows.jsonl").rows(), "tiny level", "loud").value
+
+
+def test_what_is_beyond_full_scale_is_kept_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    played = _play(tmp_path / "loud.py", tmp_path / "run")
+    said = capsys.readouterr().err
+    peaks = {path.stem: np.abs(soundfile.read(path)[0]).max() for path in (tmp_path / "run" / "audio").iterdir()}
+    worst = max(peaks, key=lambda name: peaks[name])
+    assert peaks[worst] > 1.5 and f"to a peak of {peaks[worst]:.2f} on {worst}" in said
+    assert said.count("full scale") == 1
+    shared = ["--data", "tiny", "--clips", "7", "--metrics", "tiny level", "--output", str(tmp_path / "scored")]
+    main(["score", str(tmp_path / "run" / "audio"), *shared])
+    assert row(RowStore(tmp_path / "scored" / "rows.jsonl").rows(), "tiny level", "audio").value == played
+
+
+def test_a_system_whose_source_changed_plays_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "loud.py", tmp_path / "run"
+    source.write_text(LOUD)
+    before = _play(source, out)
+    assert "earlier run" not in capsys.readouterr().err
+    assert _play(source, out) == before
+    assert "7 of 7 clips from an earlier run of 'loud'; --fresh plays anew" in capsys.readouterr().err
+    source.write_text(LOUD.replace("self.gain * mix", "self.gain * mix / 2"))
+    assert _play(source, out) == pytest.approx(before - 6.02, abs=0.01)
+    assert "7 of 7 clips are played anew: 'loud' has changed" in capsys.readouterr().err
+
+
+def test_fresh_plays_what_only_the_system_knows_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = tmp_path / "loud.py", tmp_path / "run"
+    source.write_text(LOUD.replace("self.gain * mix", "float(__import__('os').environ['GAIN']) * mix"))
+    monkeypatch.setenv("GAIN", "0.5")
+    before = _play(source, out)
+    monkeypatch.setenv("GAIN", "0.05")
+    assert _play(source, out) == before
+    assert _play(source, out, "--fresh") == pytest.approx(before - 20, abs=0.01)
+
+
+def test_a_damaged_line_in_the_cache_is_measured_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
+    expected = numbers(run(tmp_path / "one", metrics="tiny level"))
+    files = sorted((tmp_path / "cache" / "anchors").rglob("*.jsonl"))
+    assert {file.name for file in files} == {"clips.0.jsonl", "rows.jsonl"}
+    for file in files:
+        lines = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join([b'{"clip": "c1", "val\n', *lines[1:]]))
+    assert numbers(run(tmp_path / "two", metrics="tiny level")) == expected
+
+
+def test_a_second_run_in_the_same_folder_is_told_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone_in(tmp_path / "out"), pytest.raises(SystemExit, match="2"):
+        run(tmp_path / "out")
+    assert "another run" in capsys.readouterr().err and not (tmp_path / "out").exists()

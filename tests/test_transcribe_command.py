@@ -65,3 +65,20 @@ def test_what_cannot_be_used_is_one_line(recording: Path, tmp_path: Path) -> Non
             command.run()
         assert "\n" not in str(error.value)
     assert not output.exists()
+
+
+def test_a_file_that_it_did_not_write_is_not_overwritten_by_a_default(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "bass.mid"
+    mine.write_bytes(b"my own work")
+    with pytest.raises(BadInputError, match=r"bass.mid: is there already.*-o, or give --overwrite"):
+        Transcribe(recording).run()
+    assert mine.read_bytes() == b"my own work"
+    Transcribe(recording, overwrite=True).run()
+    Transcribe(recording).run()  # what it wrote itself it may write again
+    mine.write_bytes(mine.read_bytes() + b"edited")
+    with pytest.raises(BadInputError, match="is there already"):
+        Transcribe(recording).run()
+    Transcribe(recording, mine).run()

@@ -18,6 +18,7 @@ import numpy as np
 import pretty_midi
 from tqdm import tqdm
 
+from bassbench.bad_input import exit_on_bad_input
 from bassbench.compose.freedoom import human_songs
 from bassbench.compose.grooves import list_grooves
 from bassbench.compose.song import compose_song
@@ -95,4 +96,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_bad_input():
+        main()

@@ -6,8 +6,6 @@ that cannot be read (the audio can be used without its notes).
 """
 
 import hashlib
-import re
-import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import soundfile
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
+from bassbench.containers import is_cut_short
 from bassbench.gate import GateLimits
 from bassbench.stems.file_hash import file_hash
 from bassbench.stems.layouts import StemDataset
@@ -27,7 +26,6 @@ from bassbench.stems.windows import midi_notes
 
 _BLOCK_FRAMES = 1 << 18
 _LENGTHS_AGREE = 0.1  # seconds: encoders pad
-_UNKNOWN_SIZE = 0x7FFFFFFF  # what programs that write wav to a pipe put for the length
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def check_file(path: Path) -> FileReport:
         fault = f"{path}: {header.channels} channels; fold it down to stereo first"
     elif not finite:
         fault = f"{path}: holds NaN or Inf; export it again"
-    elif decoded < header.frames or _is_cut_short(path):
+    elif decoded < header.frames or is_cut_short(path):
         fault = f"{path}: cut short after {decoded / header.rate:.1f} s; copy or download it again"
     return FileReport(path, header, digest.hexdigest(), silent, fault)
 
@@ -138,31 +136,6 @@ def _midi_faults(paths: Iterable[Path]) -> list[str]:
         except BadInputError as error:
             faults.append(str(error))
     return faults
-
-
-def _is_cut_short(path: Path) -> bool:
-    """Whether a file ends before what its container promises, where its decoder says nothing of it."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(1 << 13)
-            size = file.seek(0, 2)
-            file.seek(max(size - (1 << 17), 0))
-            tail = file.read()
-    except OSError:
-        return True
-    if head.startswith(b"RIFF"):
-        log = re.search(r"^data : (\d+) \(should be (\d+)\)", soundfile.info(path, verbose=True).extra_info, re.M)
-        return log is not None and int(log[2]) < int(log[1]) < _UNKNOWN_SIZE
-    if head.startswith(b"OggS"):
-        last = tail.rfind(b"OggS")
-        return last < 0 or not tail[last + 5] & 4  # the last page says that it is (RFC 3533)
-    for tag in (b"Xing", b"Info"):
-        place = head.find(tag)
-        flags = struct.unpack(">I", head[place + 4 : place + 8])[0] if 0 <= place <= len(head) - 16 else 0
-        if flags & 2:  # the number of bytes follows that of frames, if that is there
-            offset = place + (12 if flags & 1 else 8)
-            return size < 0.99 * struct.unpack(">I", head[offset : offset + 4])[0]
-    return False
 
 
 def _hours(track: Track, files: tuple[FileReport, ...]) -> float:

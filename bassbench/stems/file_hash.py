@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.files import cache_folder, cache_path, content_hash
 
 _BLOCK = 1 << 22
 
@@ -12,7 +12,7 @@ def file_hash(path: Path) -> str:
     """Content hash of a file of any size, in bounded memory; kept in the user's cache as git keeps its index.
 
     Raises:
-        BadInputError: the file cannot be read.
+        BadInputError: the file cannot be read, or the cache cannot be written.
     """
     try:
         state = path.stat()
@@ -28,6 +28,6 @@ def file_hash(path: Path) -> str:
     except OSError as error:
         raise BadInputError(f"{path}: cannot read ({error.strerror})") from None
     value = content_hash(*parts)
-    with atomic_path(note) as temporary:
+    with cache_path(note) as temporary:
         temporary.write_text(value)
     return value

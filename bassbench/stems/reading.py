@@ -9,6 +9,7 @@ import soundfile
 
 from bassbench.audio import SAMPLE_RATE, fit_length, read_audio
 from bassbench.bad_input import BadInputError
+from bassbench.containers import refuse_misread
 
 _CONTEXT_SECONDS = 0.05  # each side of a window that is resampled: longer than the resampling filter
 
@@ -32,7 +33,7 @@ def read_header(path: Path) -> AudioHeader:
     """Read what a file's header says.
 
     Raises:
-        BadInputError: the file is missing or not audio.
+        BadInputError: the file is missing, not audio, or would be misread (`bassbench.containers`).
     """
     if not path.is_file():
         raise BadInputError(f"{path}: no such audio file")
@@ -41,6 +42,7 @@ def read_header(path: Path) -> AudioHeader:
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(error).removeprefix(f"Error opening {str(path)!r}: ") or "no reason given"
         raise BadInputError(f"{path}: not a readable audio file ({reason}); use wav, flac, ogg or mp3") from None
+    refuse_misread(path)
     return AudioHeader(info.samplerate, info.frames, info.channels, info.subtype)
 
 
