@@ -187,6 +187,8 @@ class BassAccompaniment:
         mix = F.pad(mix.to(self.device), (0, -frames % self.unet.config.stride), mode="replicate")
         network = prepared(self.unet, bfloat16=self.bfloat16, compiled=self.compiled)
         unet = windowed(network, sampling.window, overlap=128, batch=self.batch_size)
+        # Not in the paper: the order of guidance, rescale and grounding. Grounding comes last, so that the style's mean
+        # is neither guided nor rescaled.
         denoise = guided(functools.partial(denoiser, unet), mix, sampling.cfg, sampling.phi)
         if style_mean is not None:
             style = style_mean.to(self.device)
