@@ -52,7 +52,7 @@ class TrainingConfig(RunSettings):
     weight_decay: float = 0.01
     """Of AdamW.  # Not in the paper: its value."""
     clip: float = 1.0
-    """Largest gradient norm.  # Not in the paper.  That of "paper" is 0.6 at the start, so that outliers alone feel it."""
+    """Largest gradient norm.  # Not in the paper.  That of "paper" is 0.6 at the start: only outliers feel it."""
     ema: float = 0.998
     """Decay of the averaged weights, which are what is shipped.  # Not in the paper."""
     unconditional: float = 0.15
