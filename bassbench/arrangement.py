@@ -74,13 +74,15 @@ def arrange(
     seconds: float,
     vary: bool = True,
     subset: bool = False,
+    subset_draw: int = 0,
     effects: bool = False,
 ) -> Arrangement:
     """Draw one arrangement of `seconds` of a song from `start`.
 
     `vary` draws a transposition of -3 to 3 semitones (all pitched parts together, drums never), the bass program,
     and level (+-6 dB), pan and reverb of the other parts. `subset` keeps a random non-empty subset of the other
-    parts, as in the paper's training pairs. `effects` draws a timbre (`bassbench.effects`).
+    parts, as in the paper's training pairs; another `subset_draw` keeps another one, for the same bass. `effects` draws
+    a timbre (`bassbench.effects`).
 
     Raises:
         BadInputError: the song has no bass, or nothing else sounds in the window.
@@ -98,6 +100,8 @@ def arrange(
         if vary:
             part = dataclasses.replace(part, volume=min(volume, 127), pan=int(np.clip(pan, 8, 120)), reverb=int(reverb))
         drawn.append(part)
+    if subset_draw:
+        generator = np.random.default_rng([zlib.crc32(song.name.encode()), seed, 0x5B5E7, subset_draw])
     kept = generator.random(len(drawn)) < generator.choice([0.35, 0.65, 1.0])
     lone = int(generator.integers(max(len(drawn), 1)))
     if subset:

@@ -53,8 +53,8 @@ class Shard:
     """Top folder of the dataset."""
     out: tyro.conf.Positional[Path]
     """Folder of the shards."""
-    seconds: float = CLIP_SAMPLES / SAMPLE_RATE
-    """Length of a sample."""
+    seconds: float = 2 * CLIP_SAMPLES / SAMPLE_RATE
+    """Length of a sample: twice that of the paper's training examples, which are cropped from it."""
     per_shard: int = 64
     """Samples in a shard. Every data loader worker of every process needs a shard of its own to be busy."""
     split: str | None = None

@@ -45,6 +45,8 @@ class ClipRequest:
     samples: int | None = CLIP_SAMPLES
     vary: bool = True
     subset: bool = False
+    subset_draw: int = 0
+    """Which of the random subsets."""
     effects: bool = False
     """Varied timbres (`bassbench.effects`), as for training."""
     soundfont: Path | None = None
@@ -53,7 +55,8 @@ class ClipRequest:
     @property
     def key(self) -> str:
         """Content hash of everything that the clip's sound depends on."""
-        options = json.dumps([self.song.name, self.seed, self.samples, self.vary, self.subset, self.song.window])
+        draw = [self.subset_draw] if self.subset_draw else []  # the first draw's key is of before there were more
+        options = json.dumps([self.song.name, self.seed, self.samples, self.vary, self.subset, self.song.window, *draw])
         truth = json.dumps([[*dataclasses.astuple(chord)] for chord in self.song.chords])
         font = (self.soundfont or default_soundfont()).name
         renderer = f"{_RENDERER};effects {_EFFECTS}" if self.effects else _RENDERER
@@ -67,6 +70,7 @@ class ClipRequest:
             samples=self.samples,
             vary=self.vary,
             subset=self.subset,
+            subset_draw=self.subset_draw,
             effects=self.effects,
             soundfont=self.soundfont,
         )

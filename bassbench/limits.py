@@ -75,6 +75,8 @@ LIMITS: Mapping[str, Limit] = {
     "songs": _SONGS,
     "validation_songs": _SONGS,
     "count": _SONGS,
+    "variations": Limit(1, 100, "each is sampled anew"),
+    "subsets": Limit(1, 10_000, "more subsets of a handful of stems do not differ"),
     "variants": Limit(1, 10_000, "more renderings of a song do not differ"),
     "examples": Limit(0, 1000, "no page holds more players"),
     "seconds": Limit(1, 3600, "a second is the shortest music, an hour the longest"),

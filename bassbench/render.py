@@ -102,6 +102,7 @@ def render_clip(
     samples: int | None = CLIP_SAMPLES,
     vary: bool = True,
     subset: bool = False,
+    subset_draw: int = 0,
     effects: bool = False,
     soundfont: Path | None = None,
 ) -> Clip:
@@ -119,7 +120,8 @@ def render_clip(
     if start is None:
         room = song.duration - seconds
         start = song.window if song.window else float(song_generator(song, seed + 1_000_003).uniform(0, room))
-    plan = arrange(song, seed, start=start, seconds=seconds, vary=vary, subset=subset, effects=effects)
+    options = {"vary": vary, "subset": subset, "effects": effects}
+    plan = arrange(song, seed, start=start, seconds=seconds, subset_draw=subset_draw, **options)
     mix = apply_effects(render_parts(plan.others, seconds, soundfont=soundfont), plan.timbre.mix)
     bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont)
     return Clip(

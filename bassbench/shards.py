@@ -54,16 +54,17 @@ def write_shards(
     dataset: StemDataset,
     folder: Path,
     *,
-    samples: int = CLIP_SAMPLES,
+    samples: int = 2 * CLIP_SAMPLES,
     per_shard: int = 64,
     seed: int = 0,
     progress: bool = True,
 ) -> list[Path]:
     """Write windows of `samples` that cover every track as shards `000000.tar` ..., each whole or not at all.
 
-    Windows in which nothing sounds are left out; a track shorter than `samples` is one window of its own length. Audio
-    is 16-bit; a window whose stems peak above full scale is turned down, all its stems together. Shards that are there
-    already are kept: the same call resumes.
+    Windows in which nothing sounds are left out; a track shorter than `samples` is one window of its own length. The
+    default is twice the paper's training length, so that its crops can begin anywhere. Audio is 16-bit; a window
+    whose stems peak above full scale is turned down, all its stems together. Shards that are there already are kept:
+    the same call resumes.
 
     Raises:
         BadInputError: a file cannot be read, the folder cannot be written or holds shards of other data or settings.

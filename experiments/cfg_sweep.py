@@ -118,7 +118,8 @@ def findings(rows: Sequence[Row]) -> str:
     real = next(row for row in rows if row.system == REAL and row.metric == FAD)
     collapsed = [row for row in ours if row.metric == COLLAPSED and row.value > 0]
     said = [
-        f"The paper finds rescaled guidance better than plain above a weight of {_PAPER_WEIGHT:g}.",
+        f"The paper finds rescaled guidance better than plain above a weight of {_PAPER_WEIGHT:g}; if only the sign of "
+        f"the equation that it prints is a misprint, that is a w of {_PAPER_WEIGHT + 1:g} here.",
         f"Here FAD is lowest, {spoken(best, 1)}, at weight {best.setting['cfg']:g} with phi {best.setting['phi']:g} "
         f"(real bass of other songs: {spoken(real, 1)}).",
     ]

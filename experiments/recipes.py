@@ -32,7 +32,7 @@ from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_objective import PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS
 from reference_model.config import AUTOENCODERS, AutoencoderConfig, Stage
-from reference_model.diffusion_settings import DEFAULTS, TrainingConfig
+from reference_model.diffusion_settings import DEFAULTS, SHIPPED, TrainingConfig, autoencoder_paths
 from reference_model.latents import song_latents
 from reference_model.studies import output_folder, refuse_other_pages
 from reference_model.unet import UNETS, UNet
@@ -139,8 +139,10 @@ class Recipes:
             log_every=5,
             checkpoint_every=max(self.unet_steps // 20 * 5, 5),
             precision="no",  # as the autoencoders: one process has one precision
+            mix_autoencoder=SHIPPED / "mix_autoencoder.safetensors",
+            bass_autoencoder=SHIPPED / "bass_autoencoder.safetensors",
         )
-        coders = [Autoencoder.from_pretrained(path) for path in (config.mix_autoencoder, config.bass_autoencoder)]
+        coders = [Autoencoder.from_pretrained(path) for path in autoencoder_paths(config)]
         sources = [
             song_latents(data, *coders, songs=count) for data, count in (("train", self.songs), ("validation", 64))
         ]

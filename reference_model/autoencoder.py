@@ -47,6 +47,8 @@ class Spectrum:
 class Autoencoder(nn.Module):
     """Encoder and decoder of one kind of audio; the latents it hands around are standardised per dimension.
 
+    The linear path's are by its fit, those of an encoder network once `standardise` has seen what it gives.
+
     Stereo as mid (L + R) / 2 and side (L - R) / 2.  # Not in the paper: how stereo is represented.
     """
 
@@ -216,6 +218,24 @@ class Autoencoder(nn.Module):
         network = self.encoder.reach if self.encoder is not None else 0
         frames = network * self.config.stack + self.config.window // self.config.hop
         return -(-frames // self.config.frames_per_latent)
+
+    @torch.no_grad()
+    def standardise(self, audio: Iterable[Tensor]) -> None:
+        """Set `latent_mean` and `latent_std`, so that the latents of batches `(batch, 2, samples)` have mean 0 and
+        deviation 1 in every dimension: one pass, to be made whenever the encoder has been trained.
+
+        Raises:
+            ValueError: there are no latents.
+        """
+        count, total, squares = 0, 0.0, 0.0
+        for batch in audio:
+            latent = analyse(self, batch.to(self.latent_mean.device)).flatten(0, 1).double()
+            count, total, squares = count + len(latent), total + latent.sum(0), squares + latent.square().sum(0)
+        if not count:
+            raise ValueError("standardising needs some audio")
+        mean = total / count
+        self.latent_mean.copy_(mean)
+        self.latent_std.copy_((squares / count - mean.square()).clamp(min=1e-12).sqrt())
 
     # Weights on disk
 

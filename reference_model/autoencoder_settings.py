@@ -25,7 +25,7 @@ class TrainAutoencoder(RunSettings):
     linear_path: bool | None = None
     """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
     ema: float = 0.0
-    """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights."""
+    """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights, as in the paper."""
     crop_frames: int = 16
     """Latent frames in a crop (65,536 samples, 1.5 s, as in the paper)."""
     fit_frames: int = 40_960

@@ -14,12 +14,16 @@ def log_power(audio: Tensor, window: int, hop: int, eps: float = 1e-6) -> Tensor
 
 
 def critic_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """L_C = -E min(0, -1 + C(s)) - E min(0, -1 - C(s~)), averaged over the critics."""
+    """L_C = -E min(0, -1 + C(s)) - E min(0, -1 - C(s~)), averaged over the critics.
+
+    # Not in the paper, which names two critics and one loss: the mean over them. Their sum would be twice as much, here
+    # and in `generator_loss`.
+    """
     return (1 - real).clamp(min=0).mean() + (1 + generated).clamp(min=0).mean()
 
 
 def generator_loss(generated: Tensor) -> Tensor:
-    """L_adv = -E C(s~), averaged over the critics."""
+    """L_adv = -E C(s~), averaged over the critics.  # Not in the paper: the mean (see `critic_loss`)."""
     return -generated.mean()
 
 

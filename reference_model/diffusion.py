@@ -16,7 +16,10 @@ VPredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def schedule(level: Tensor) -> tuple[Tensor, Tensor]:
-    """alpha = cos(pi t / 2) and beta = sin(pi t / 2) of levels `(batch,)`, each `(batch, 1, 1)`."""
+    """alpha = cos(pi t / 2) and beta = sin(pi t / 2) of levels `(batch,)`, each `(batch, 1, 1)`.
+
+    # Not in the paper: the formula; it says "cosine schedule". This one goes with v-prediction (Salimans and Ho, 2022).
+    """
     angle = (math.pi / 2) * level[:, None, None]
     return angle.cos(), angle.sin()
 

@@ -2,7 +2,10 @@
 
 The paper prints c + lambda (unconditional - conditional), which at positive lambda moves away from the mix. This is
 the usual form, which its figures mean: unconditional + w (conditional - unconditional), where w = 1 is the plain
-conditional model and w = 0 the unconditional one.
+conditional model and w = 0 the unconditional one. If only the sign in the paper is a misprint, its lambda is w - 1.
+
+# Not in the paper: the order. The estimates are guided first, then rescaled, and grounding, where there is a style,
+# moves the mean of the result (`pipeline.generate_latents`).
 """
 
 from collections.abc import Callable

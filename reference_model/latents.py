@@ -50,7 +50,11 @@ class LatentPairs:
         return _read(self.paths[index])
 
     def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
-        """A random crop of a random clip: its name, mix `(mix_dims, frames)` and bass `(bass_dims, frames)`."""
+        """A random crop of a random clip: its name, mix `(mix_dims, frames)` and bass `(bass_dims, frames)`.
+
+        The paper draws the mix's subset of the stems anew each time; of a clip that is kept with several subsets one is
+        drawn here.
+        """
         path = self.paths[int(generator.integers(len(self)))]
         mix, bass = _read(path)
         start = int(generator.integers(bass.shape[1] - self.frames + 1))
@@ -144,6 +148,7 @@ def song_latents(
     *,
     songs: int | None = None,
     variants: int = 1,
+    subsets: int = 1,
     frames: int = 256,
     processes: int = 1,
     progress: bool = True,
@@ -153,7 +158,7 @@ def song_latents(
     Raises:
         BadInputError: data that cannot be used, more songs asked for than it has, or all too short.
     """
-    requests = training_requests(data, count=songs, variants=variants)
+    requests = training_requests(data, count=songs, variants=variants, subsets=subsets)
 
     def encoded(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         work = functools.partial(_render_and_encode, mix_autoencoder, bass_autoencoder)

@@ -2,7 +2,8 @@
 
 The same command resumes an interrupted run; under `accelerate launch -m` it runs on many devices, which divide the
 batch among them.  The run folder gets pca.safetensors (the linear path alone, usable at once; all there is with
-`--steps 0`), log.jsonl, a checkpoint, and at the end weights.safetensors in float16.
+`--steps 0`), log.jsonl, a checkpoint, and at the end weights.safetensors in float16.  An encoder network's latents are
+standardised then, on crops of the training data.
 """
 
 import contextlib
@@ -142,7 +143,7 @@ def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> d
             accelerator.backward(total / len(micro))
         for name, value in [("loss", total), *losses.items()]:
             row[name] += _mean(value, accelerator) / len(micro)
-    norm = float(accelerator.clip_grad_norm_(state.objective.parameters(), 5.0))
+    norm = float(accelerator.clip_grad_norm_(state.objective.parameters(), recipe.clip))
     stop_unless_finite(RunFolder(settings.run), accelerator, step=state.step, loss=row["loss"], norm=norm, clips=names)
     state.optimizer.step()
     if state.average is not None:
@@ -223,6 +224,8 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
     bar.close()
     weights = folder.path / "weights.safetensors"
     if main and (resumed < state.step or not weights.exists()):
+        if state.result.encoder is not None:  # the linear path gives standardised latents by itself
+            state.result.standardise(fit_batches(clips, settings))
         state.result.save_pretrained(weights)
         state.autoencoder, state.average = Autoencoder.from_pretrained(weights), None
         folder.log(event="end", step=state.step, **validate(state, audio, mel))
@@ -238,6 +241,7 @@ def _draw(state: State, audio: Tensor, folder: RunFolder) -> None:
 
 
 def _set_learning_rate(state: State, recipe: Recipe) -> None:
+    """Warm-up, then the recipe's decay.  # Not in the paper: either; its recipe has no decay."""
     warmup = min(1.0, (state.step + 1) / min(100, max(recipe.steps // 10, 1)))
     decay = 0.5 + 0.5 * math.cos(math.pi * state.step / recipe.steps) if recipe.cosine else 1.0
     for optimizer in filter(None, (state.optimizer, state.critic_optimizer)):
@@ -260,7 +264,9 @@ def _save(state: State, folder: RunFolder, unchanged: dict) -> None:
 
 def _restore(state: State, folder: RunFolder, unchanged: dict) -> None:
     tensors, metadata = load_tensors(folder.checkpoint)
-    refuse_other_settings(folder.path, metadata.get("identity", {}), unchanged)
+    before = metadata.get("identity", {})
+    before["recipe"] = {"clip": 5.0} | before.get("recipe", {})  # of runs that were begun before there was the choice
+    refuse_other_settings(folder.path, before, unchanged)
     state.step = int(metadata["step"])
     state.autoencoder.load_state_dict(_under("model.", tensors))
     restore_optimizer(state.optimizer, tensors, "optimizer")

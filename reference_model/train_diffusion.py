@@ -41,7 +41,14 @@ from bassbench.trainer import (
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
 from reference_model.diffusion_batch import Batch, PairSource, draw_levels_and_noise
-from reference_model.diffusion_settings import FREE_TO_CHANGE, SINCE, TrainingConfig, resolved, unet_config
+from reference_model.diffusion_settings import (
+    FREE_TO_CHANGE,
+    SINCE,
+    TrainingConfig,
+    autoencoder_paths,
+    resolved,
+    unet_config,
+)
 from reference_model.latents import LatentPairs, encoder_hash, song_latents
 from reference_model.shard_latents import shard_latents
 from reference_model.training_samples import ValidationSamples
@@ -214,13 +221,14 @@ def _latents(
     *,
     songs: int | None,
     variants: int,
+    subsets: int,
 ) -> LatentPairs:
     if is_sharded(data):
         return shard_latents(
             data,
             *coders,
             accelerator=accelerator,
-            variants=variants,
+            variants=variants * subsets,  # a pass differs from another by its subsets alone
             frames=config.frames,
             programs=config.shard_programs,
         )
@@ -230,6 +238,7 @@ def _latents(
             *coders,
             songs=songs,
             variants=variants,
+            subsets=subsets,
             frames=config.frames,
             processes=config.processes,
             progress=accelerator.is_main_process,
@@ -244,23 +253,24 @@ def main() -> None:
             with torch.device("meta"):
                 print(describe(dataclasses.asdict(config), {"unet": UNet(unet_config(config))}))
             return
+        mix_path, bass_path = autoencoder_paths(config)
         RunFolder(config.run)  # refused now, not after the songs are encoded
         accelerator = config.accelerator()
         if accelerator.is_main_process:
             held.enter_context(alone_in(config.run))
         RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
-        mix_autoencoder = Autoencoder.from_pretrained(config.mix_autoencoder)
-        bass_autoencoder = Autoencoder.from_pretrained(config.bass_autoencoder)
+        mix_autoencoder = Autoencoder.from_pretrained(mix_path)
+        bass_autoencoder = Autoencoder.from_pretrained(bass_path)
         dims = (mix_autoencoder.config.dims, bass_autoencoder.config.dims)
         wanted = (UNETS[config.preset].mix_dims, UNETS[config.preset].bass_dims)
         if dims != wanted:
             raise BadInputError(f"the autoencoders have {dims} dims, preset '{config.preset}' needs {wanted}")
         coders = mix_autoencoder, bass_autoencoder
         sources = [
-            _latents(config, accelerator, coders, data, songs=songs, variants=variants)
-            for data, songs, variants in (
-                (config.data, config.songs, config.variants),
-                (config.validation_data, config.validation_songs, 1),
+            _latents(config, accelerator, coders, data, songs=songs, variants=variants, subsets=subsets)
+            for data, songs, variants, subsets in (
+                (config.data, config.songs, config.variants, config.subsets or 1),
+                (config.validation_data, config.validation_songs, 1, 1),
             )
         ]
         encoders = {"mix": encoder_hash(mix_autoencoder), "bass": encoder_hash(bass_autoencoder)}

@@ -58,6 +58,7 @@ def test_the_claim_of_the_rescale() -> None:
     verdict = rescale_helps(rows(-1.0, -2.0))
     assert verdict.word == REPRODUCED
     assert verdict.numbers.startswith("phi 1: FAD certainly lower at 2 of 2 weights above 2.5, changed by -3.00")
+    assert "; at 1 of 1 above 3.5, the paper's 2.5 if only the sign" in verdict.numbers
     assert rescale_helps(rows(-1.0, 1.0)).word == PARTLY
     assert rescale_helps(rows(1.0, 1.0)).word == NOT
     assert rescale_helps([]).word == NOT_MEASURED

@@ -40,6 +40,7 @@ def test_a_corrupt_entry_is_rebuilt(song: Song, damage: str) -> None:
 def test_keys_depend_on_everything_that_changes_the_sound(song: Song) -> None:
     requests = [ClipRequest(song, 1), ClipRequest(song, 2), ClipRequest(song, 1, samples=None)]
     requests += [ClipRequest(song, 1, vary=False), ClipRequest(song, 1, subset=True)]
+    requests.append(ClipRequest(song, 1, subset=True, subset_draw=1))
     assert len({request.key for request in requests}) == len(requests)
     assert ClipRequest(song, 1).key == ClipRequest(song, 1).key
 

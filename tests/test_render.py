@@ -74,6 +74,9 @@ def test_the_bass_plays_the_roots_that_the_truth_names(song: Song) -> None:
 def test_subsets_are_random_and_never_empty(song: Song) -> None:
     kept = {tuple(p.name for p in arrange(song, s, start=0, seconds=20, subset=True).others) for s in range(60)}
     assert kept == {("chord",), ("drum",), ("chord", "drum")}
+    plans = [arrange(song, 1, start=0, seconds=20, subset=True, effects=True, subset_draw=draw) for draw in range(12)]
+    assert {tuple(part.name for part in plan.others) for plan in plans} == kept
+    assert all(plan.bass == plans[0].bass and plan.timbre == plans[0].timbre for plan in plans)
 
 
 def test_stems_are_the_clip_taken_apart(song: Song) -> None:

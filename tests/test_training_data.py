@@ -7,6 +7,7 @@ import pytest
 
 from bassbench.audio import SAMPLE_RATE, write_audio
 from bassbench.bad_input import BadInputError
+from bassbench.render import CLIP_SAMPLES
 from bassbench.training_data import training_requests, training_stems
 from contrastive.config import MATCHERS
 from contrastive.songs import song_features
@@ -31,6 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_bank_by_name() -> None:
     requests = training_requests("train", count=3, variants=2)
     assert len({request.key for request in requests}) == 6
+    more = training_requests("train", count=3, variants=2, subsets=3)
+    assert len({request.key for request in more}) == 18 and {one.key for one in requests} < {one.key for one in more}
     for split in ("human", "unseen-font"):
         with pytest.raises(BadInputError, match="testing only"):
             training_requests(split)
@@ -43,6 +46,23 @@ def test_a_folder_gives_pairs(folder: Path) -> None:
     assert len(requests) >= 3 and len({request.key for request in requests}) == len(requests)
     clip = requests[0].render()
     assert clip.mix.shape == clip.bass.shape and np.abs(clip.mix).max() > 0.05 and np.abs(clip.bass).max() > 0.05
+
+
+def test_examples_of_a_folder_get_random_crops_and_one_of_several_subsets(folder: Path, tmp_path: Path) -> None:
+    time = np.arange(60 * SAMPLE_RATE) / SAMPLE_RATE
+    for stem, f0 in (("bass", 55.0), ("guitar", 220.0), ("keys", 330.0), ("pad", 440.0)):
+        tone = (0.2 * np.sin(2 * np.pi * f0 * time)).astype(np.float32)
+        write_audio(folder / "long" / f"{stem}.wav", np.stack([tone, tone]))
+    requests = training_requests(str(folder), subsets=6)
+    assert len({request.key for request in requests}) == len(requests)
+    windows = {(one.track.name, one.start, one.samples) for one in requests}
+    assert len(requests) == 6 * len(windows)
+    # Where a track has room a crop of the paper's length can begin anywhere in a window.
+    assert {samples for name, _, samples in windows if name == "long"} == {2 * CLIP_SAMPLES}
+    assert {samples for name, _, samples in windows if name != "long"} == {CLIP_SAMPLES}
+    mixes = [one.render().mix[0, ::5001] for one in requests if one.track.name == "long"]
+    assert len({mix.tobytes() for mix in mixes}) > 2
+    assert {one.track.name for one in training_requests(str(folder), count=1)} == {requests[0].track.name}
 
 
 def test_a_folder_trains_the_autoencoders(folder: Path) -> None:

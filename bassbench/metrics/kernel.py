@@ -3,8 +3,9 @@
 Conventions: a song is an array of window embeddings `(windows, dim)`; a set is a sequence of songs. KAD is 100 times
 the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, eq. 3) with the kernel
 exp(-|x - y|^2 / (2 bandwidth^2)), the bandwidth being the median distance between windows of the REFERENCE set:
-Chung et al. 2025, arXiv 2502.15602, and their library kadtk. Lower is better; for sets of independent windows
-from one source it is 0 on average, and as often below as above.
+Chung et al. 2025, arXiv 2502.15602. Their library kadtk says the same, but its `score()` takes the bandwidth from the
+evaluated set; with that set's `median_distance` as `bandwidth` this gives its value. Lower is better; for sets of
+independent windows from one source it is 0 on average, and as often below as above.
 """
 
 from collections.abc import Iterator, Sequence
