@@ -16,7 +16,7 @@ from bassbench.clip_set import ClipEntry, open_clip_set
 from bassbench.evaluation import directions
 from bassbench.fad import FewWindowsWarning
 from bassbench.files import write_text
-from bassbench.metric_registry import chosen_metrics
+from bassbench.metric_registry import all_measures, chosen
 from bassbench.paired import holm, paired_difference
 from bassbench.rows import Row, RowStore
 from bassbench.run_folder import ROWS, RunConfig, read_config, read_values
@@ -198,7 +198,5 @@ def _labels(one: _Run, other: _Run) -> tuple[str, str]:
 def _names(metrics: str | None) -> list[str] | None:
     if metrics is None:
         return None
-    names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
-    known = {name.lower() for name in directions()}
-    chosen_metrics([name for name in names if name not in known] or None)  # names the one that is unknown
-    return names
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    return [measure.name.lower() for measure in chosen(names, all_measures())]

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.names import unknown_name
 from experiments import (
     autoencoders,
     cfg_sweep,
@@ -163,9 +164,9 @@ class All:
         """Raise BadInputError for a study that does not exist, or two sizes at once."""
         if self.quick and self.full:
             raise BadInputError("--quick and --full exclude each other")
-        unknown = [name for name in self.only if name not in STUDIES]
-        if unknown:
-            raise BadInputError(f"no study '{unknown[0]}'; --only takes {', '.join(STUDIES)}")
+        for name in self.only:
+            if name not in STUDIES:
+                raise unknown_name("study", name, STUDIES)
 
     def run(self) -> None:
         """Run the studies in order and write the page after each, so that a run cut off has one too."""
