@@ -114,7 +114,7 @@ def evaluate(options: Evaluation, subject: Subject) -> tuple[Path, list[Row]]:
     values = {subject.name: _clip_rows(plan, source, store)}
     write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
     RowStore(folder / ROWS).keep_only(rows)
-    write_text(folder / TABLE, markdown_board(rows, subject.name, directions()))
+    write_text(folder / TABLE, markdown_board(rows, subject.name, all_measures()))
     return folder, rows
 
 
@@ -208,13 +208,8 @@ def report_run(folder: Path, rows: list[Row], subject: str) -> None:
     """Print the table of a run and where it is."""
     if not rows:
         return
-    print(terminal_board(rows, subject, directions()))
+    print(terminal_board(rows, subject, all_measures()))
     print(f"\nrows, table and audio: {folder}")
-
-
-def directions() -> dict[str, str]:
-    """Which way is better, by metric."""
-    return {name: measure.direction for name, measure in all_measures().items()}
 
 
 def _measures(plan: Plan) -> dict[str, Measure]:

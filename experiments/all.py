@@ -89,8 +89,8 @@ STUDIES: dict[str, Study] = {
     match_matrix.NAME: Study(
         match_matrix,
         match_matrix.MatchMatrix(),
-        match_matrix.MatchMatrix(clips=8, steps=12, cfg=(2.0,)),
-        match_matrix.MatchMatrix(),
+        match_matrix.QUICK,
+        match_matrix.FULL,
         "Match matrix",
         "the diagonal dominates",
         diagonal,
@@ -122,8 +122,8 @@ STUDIES: dict[str, Study] = {
     match_proof.NAME: Study(
         match_proof,
         match_proof.MatchProof(),
-        match_proof.MatchProof(test=6, human=4),
-        match_proof.MatchProof(),
+        match_proof.QUICK,
+        match_proof.FULL,
         "What the matcher hears",
     ),
     metric_validity.NAME: Study(

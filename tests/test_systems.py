@@ -9,7 +9,14 @@ from tiny_suite import PLUGIN, forget, installed
 from bassbench import baseline_systems
 from bassbench.audio import assert_audio_valid, loudness
 from bassbench.bad_input import BadInputError
-from bassbench.baseline_systems import BASELINES, NearestNeighbour, OtherSong, RootNotes, estimated_beats, estimated_roots
+from bassbench.baseline_systems import (
+    BASELINES,
+    NearestNeighbour,
+    OtherSong,
+    RootNotes,
+    estimated_beats,
+    estimated_roots,
+)
 from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.list_command import List
 from bassbench.metric_registry import all_metrics, clip_metrics

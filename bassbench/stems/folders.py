@@ -2,7 +2,7 @@
 
 A file whose name has the word "bass" ("bass.wav", "03 Bass DI.flac"), but not "bass drum" or "bass clarinet", belongs
 to the bass. "mixture" is taken for the sum of the others and left out; "mix" is a stem, as in the folders that
-`python -m bassbench bank --render` and other systems write.
+`python -m bassbench data render` and other systems write.
 """
 
 import re
