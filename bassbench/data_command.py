@@ -1,8 +1,8 @@
 """`python -m bassbench data`: what a dataset of stems on disk holds, what is wrong with it, and shards of it.
 
 `bassbench data check PATH` decodes every file and prints one line for each problem; the exit status is 0 if all of
-it can be used and 2 if not. `bassbench data shard PATH OUT` writes tar shards for training from elsewhere. `bassbench data render DATA OUT` is in
-`bassbench.render_command`.
+it can be used and 2 if not. `bassbench data shard PATH OUT` writes tar shards for training from elsewhere;
+`bassbench data render DATA OUT` is in `bassbench.render_command`.
 """
 
 import dataclasses

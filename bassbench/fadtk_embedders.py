@@ -55,7 +55,7 @@ def fadtk_embedder(name: str) -> Embedder:
         BadInputError: unknown name; weights that are not here (raised at once, before any audio is made).
     """
     if name not in FADTK_MODELS:
-        raise unknown_name("embedder", PREFIX + name, (PREFIX + known for known in FADTK_MODELS))
+        raise unknown_name("fadtk embedder", name, FADTK_MODELS)
     model = FADTK_MODELS[name]
     if not os.environ.get(DOWNLOAD) and not any(path.exists() for path in model.files()):
         raise BadInputError(

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -39,7 +39,8 @@ def from_command_line(
     def options(
         size: Annotated[Size, tyro.conf.OmitArgPrefixes],
         config: Annotated[type(start), tyro.conf.OmitArgPrefixes] = start,  # type: ignore[valid-type]
-    ) -> Config:
+    ) -> Any:
         return config  # the flags are here for the help and to be taken: the values that they stand for are `start`
 
-    return tyro.cli(options, args=given, description=description)
+    config: Config = tyro.cli(options, args=given, description=description)
+    return config

@@ -166,11 +166,9 @@ def test_what_cannot_be_measured_is_refused(config: CFGSweep, wrong: dict, messa
 
 
 def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def asked(*arguments: str) -> CFGSweep:
+    def asked(*given: str) -> CFGSweep:
         with exit_on_bad_input():
-            return sizes.from_command_line(
-                CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(arguments)
-            )
+            return sizes.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(given))
 
     assert asked() == CFGSweep() and asked("--quick") == QUICK and asked("--full") == FULL
     assert asked("--quick", "--clips", "5") == dataclasses.replace(QUICK, clips=5)

@@ -43,25 +43,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     whole = re.sub(_MODULE, f"py-modules = [{modules}]", re.sub(_TABLE, "", projects[0])) + "\n".join(tables)
     (folder / "pyproject.toml").write_text(whole)
     # What builds it is at hand and no network is needed.
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-build-isolation",
-        "--no-index",
-        "--prefix",
-        str(prefix),
-    ]
-    subprocess.run([*pip, "-e", "."], cwd=folder, check=True, capture_output=True, text=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--prefix", str(prefix), "-e", "."], cwd=folder, check=True, capture_output=True, text=True)
     (site,) = prefix.glob("lib/python*/site-packages")
     return folder, site
 
 
-def test_a_folder_with_the_files_of_all_pages_installs_and_is_listed(
-    package: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_folder_with_all_pages_files_installs_and_is_listed(package: tuple[Path, Path], tmp_path: Path) -> None:
     code = f"import site; site.addsitedir({str(package[1])!r}); from bassbench.__main__ import main; main(['list'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     for line in ("drone", "crest factor", "bands", "tones"):

@@ -30,7 +30,7 @@ NAMES: dict[str, tuple[Callable[[], object], str]] = {
     "system": (lambda: load_system("root_note"), "root-notes"),
     "class of a module": (lambda: load_system("bassbench.baseline_systems:RotNotes"), "RootNotes"),
     "embedder": (lambda: find_embedder("music-nn"), "musicnn"),
-    "fadtk embedder": (lambda: find_embedder("fadtk:vgish"), "fadtk:vggish"),
+    "fadtk embedder": (lambda: find_embedder("fadtk:vgish"), "vggish"),
     "embedder of a study": (lambda: DDIMSteps(embedder="logmel").validate(), "log-mel"),
     "data": (lambda: open_clip_set("tets"), "test"),
     "split": (lambda: load_songs("validaton"), "validation"),
