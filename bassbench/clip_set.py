@@ -12,6 +12,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, cached_clip, clip_requests
 from bassbench.files import content_hash, file_stem
+from bassbench.names import unknown_name
 from bassbench.plugins import DATASETS, load_plugin, plugins, warn_once
 from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.song_bank import SPLITS
@@ -87,8 +88,7 @@ def open_clip_set(data: str, seconds: float | None = None) -> ClipSet:
             raise BadInputError(f"dataset '{data}' gave a {type(made).__name__}, expected a bassbench.clip_set.ClipSet")
         return made
     if not Path(data).exists():
-        names = ", ".join([*BANK_SPLITS, *added])
-        raise BadInputError(f"no data '{data}': give one of {names}, or a folder of stems")
+        raise unknown_name("data", data, [*BANK_SPLITS, *added], "a folder of stems")
     return _folder(Path(data), seconds)
 
 

@@ -13,14 +13,14 @@ from bassbench.bad_input import BadInputError
 from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRow
 from bassbench.clip_set import ClipEntry, open_clip_set
-from bassbench.evaluation import directions
 from bassbench.fad import FewWindowsWarning
 from bassbench.files import write_text
 from bassbench.limits import check_limits
-from bassbench.metric_registry import chosen_metrics
+from bassbench.metric_registry import all_measures, chosen
 from bassbench.paired import holm, paired_difference
 from bassbench.rows import Row, RowStore
 from bassbench.run_folder import ROWS, RunConfig, read_config, read_values
+from bassbench.scoreboard import SIGNS
 from bassbench.set_metrics import SET_METRICS, SetMetric
 from bassbench.sources import FolderSource, Pieces, Source
 from bassbench.suite import Plan, embedded_sets, partners
@@ -89,11 +89,14 @@ def compared(folders: tuple[Path, Path], metrics: Sequence[str] | None, seed: in
     clips = [name for name in one.config.clips if name in names]
     if len(clips) < 2:
         raise BadInputError(f"{folders[0]} and {folders[1]} have {len(clips)} clips in common, at least 2 are needed")
+    measures = all_measures()
     lines, tests = [], []
     for name in shared:
         compare = _set_line if name in SET_METRICS else _clip_line
         line, p = compare(one, other, name, clips, seed)
-        lines.append({"metric": name, "better": directions().get(name, "").replace("real", "as real"), **line})
+        known = measures.get(name)
+        about = {"unit": known.unit, "better": SIGNS[known.direction]} if known else {"unit": "", "better": ""}
+        lines.append({"metric": name, **about, **line})
         tests.append(p)
     adjusted = holm(tests)
     for line, p in zip(lines, adjusted, strict=True):
@@ -132,7 +135,8 @@ def _require_alike(one: _Run, other: _Run, metrics: Sequence[str]) -> None:
 
 def _clip_line(one: _Run, other: _Run, metric: str, clips: Sequence[str], seed: int) -> tuple[dict[str, str], float]:
     ours, theirs = one.by_clip(metric), other.by_clip(metric)
-    real = one.by_clip(metric, REAL) if directions().get(metric) == "real" else {}
+    known = all_measures().get(metric)
+    real = one.by_clip(metric, REAL) if known is not None and known.direction == "real" else {}
     songs: dict[str, list[tuple[float, float]]] = {}
     for clip in clips:
         if clip not in ours or clip not in theirs:
@@ -198,7 +202,5 @@ def _labels(one: _Run, other: _Run) -> tuple[str, str]:
 def _names(metrics: str | None) -> list[str] | None:
     if metrics is None:
         return None
-    names = [name.strip().lower() for name in metrics.split(",") if name.strip()]
-    known = {name.lower() for name in directions()}
-    chosen_metrics([name for name in names if name not in known] or None)  # names the one that is unknown
-    return names
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    return [measure.name.lower() for measure in chosen(names, all_measures())]

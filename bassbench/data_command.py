@@ -1,7 +1,8 @@
 """`python -m bassbench data`: what a dataset of stems on disk holds, what is wrong with it, and shards of it.
 
 `bassbench data check PATH` decodes every file and prints one line for each problem; the exit status is 0 if all of
-it can be used and 2 if not. `bassbench data shard PATH OUT` writes tar shards for training from elsewhere.
+it can be used and 2 if not. `bassbench data shard PATH OUT` writes tar shards for training from elsewhere;
+`bassbench data render DATA OUT` is in `bassbench.render_command`.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
 from bassbench.limits import check_limits
 from bassbench.render import CLIP_SAMPLES
+from bassbench.render_command import Render
 from bassbench.stems.checking import check_dataset
 from bassbench.stems.layouts import open_dataset
 
@@ -83,11 +85,12 @@ class Shard:
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes)
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Check a dataset of stems (MUSDB18-HQ, MoisesDB, Slakh2100, MedleyDB, folders), or shard it."""
+    """Check a dataset of stems (MUSDB18-HQ, MoisesDB, Slakh2100, MedleyDB, folders), shard it, or write its clips."""
 
     do: (
         Annotated[Check, tyro.conf.subcommand("check", prefix_name=False)]
         | Annotated[Shard, tyro.conf.subcommand("shard", prefix_name=False)]
+        | Annotated[Render, tyro.conf.subcommand("render", prefix_name=False)]
     )
 
     def run(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from bassbench import musicnn
 from bassbench.audio import RESAMPLER, SAMPLE_RATE, TARGET_LUFS, loudness_normalise, resample
 from bassbench.bad_input import BadInputError
+from bassbench.names import unknown_name
 from bassbench.plugins import EMBEDDERS as EMBEDDER_PLUGINS
 from bassbench.plugins import broken, load_plugin, plugins
 from bassbench.spectrum import log_mel
@@ -117,8 +118,7 @@ def _added_embedder(name: str) -> Embedder:
         return fadtk_embedder(name.removeprefix(PREFIX))
     added = plugins(EMBEDDER_PLUGINS)
     if name not in added:
-        names = ", ".join(embedder_names())
-        raise BadInputError(f"unknown embedder '{name}': choose from {names}, or {PREFIX}NAME (see bassbench list)")
+        raise unknown_name("embedder", name, embedder_names(), f"{PREFIX}NAME (see bassbench list)")
     found = load_plugin(added[name])
     try:
         made = found if isinstance(found, Embedder) else found()

@@ -20,20 +20,19 @@ from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.files import cache_folder, content_hash, write_text
 from bassbench.limits import check_limits
 from bassbench.metric import ClipMetric
-from bassbench.metric_registry import all_metrics, chosen_metrics
+from bassbench.metric_registry import GATE, Measure, Metric, all_measures, chosen, clip_metrics
+from bassbench.names import unknown_name
 from bassbench.own_files import alone_in
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
-from bassbench.probes import MATCH, PROBES, Probe
+from bassbench.probes import MATCH, Probe
 from bassbench.rows import Row, RowStore, measured
 from bassbench.run_folder import ROWS, TABLE, RunConfig, start_run, write_values
 from bassbench.scoreboard import markdown_board, terminal_board
 from bassbench.set_metrics import MIN_SONGS, SetMetric
 from bassbench.sources import STYLES, AnchorSource, Pieces, Source
 from bassbench.suite import (
-    GATE,
     SECONDS,
-    Measure,
     Plan,
     Share,
     clip_values,
@@ -131,7 +130,7 @@ def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextl
     values = {subject.name: _clip_rows(plan, source, store)}
     write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
     RowStore(folder / ROWS).keep_only(rows)
-    write_text(folder / TABLE, markdown_board(rows, subject.name, directions()))
+    write_text(folder / TABLE, markdown_board(rows, subject.name, all_measures()))
     return folder, rows
 
 
@@ -149,11 +148,10 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
     """
     check_limits(options)
     if options.style not in STYLES:
-        raise BadInputError(f"--style takes {', '.join(STYLES)}, not '{options.style}'")
+        raise unknown_name("style", options.style, STYLES)
     device = str(find_device(options.device))
     names = None if options.metrics is None else [name.strip() for name in options.metrics.split(",") if name.strip()]
-    probes, others = _probes(names, playing)
-    metrics = [] if probes and others == [] else chosen_metrics(others)
+    metrics, probes = _wanted(names, playing)
     if any(isinstance(metric, SetMetric) for metric in metrics):
         for embedder in (options.embedder, options.pair_embedder):
             protocol(embedder)  # an unknown embedder is refused before anything is rendered
@@ -227,32 +225,27 @@ def report_run(folder: Path, rows: list[Row], subject: str) -> None:
     """Print the table of a run and where it is."""
     if not rows:
         return
-    print(terminal_board(rows, subject, directions()))
+    print(terminal_board(rows, subject, all_measures()))
     print(f"\nrows, table and audio: {folder}")
-
-
-def directions() -> dict[str, str]:
-    """Which way is better, by metric."""
-    return {metric.name: metric.direction for metric in (GATE, *all_metrics().values(), *PROBES.values())}
 
 
 def _measures(plan: Plan) -> dict[str, Measure]:
     return {metric.name: metric for metric in (GATE, *plan.metrics, *plan.probes)}
 
 
-def _probes(names: list[str] | None, playing: bool) -> tuple[tuple[Probe, ...], list[str] | None]:
-    if names is None:
-        return (tuple(PROBES.values()) if playing else ()), None
-    chosen = {name.lower() for name in names}
-    probes = tuple(probe for probe in PROBES.values() if probe.name.lower() in chosen)
+def _wanted(names: list[str] | None, playing: bool) -> tuple[list[Metric], tuple[Probe, ...]]:
+    """Metrics and probes of these names (None: all that can be measured); the gate needs no asking."""
+    measures = chosen(names, all_measures())
+    metrics = [measure for measure in measures if isinstance(measure, ClipMetric | SetMetric)]
+    probes = tuple(measure for measure in measures if isinstance(measure, Probe))
     if probes and not playing:
-        raise BadInputError(f"'{probes[0].name}' needs a system that plays again: use bassbench run")
-    drops = any(probe.name.startswith("match drop") for probe in probes)
-    asked = {probe.name.lower() for probe in probes}
-    others = [name for name in names if name.lower() not in asked]
-    if drops and MATCH not in others:
-        others.append(MATCH)
-    return probes, others
+        if names is not None:
+            raise BadInputError(f"'{probes[0].name}' needs a system that plays again: use bassbench run")
+        probes = ()
+    match = clip_metrics().get(MATCH)
+    if match is not None and match not in metrics and any(probe.name.startswith("match drop") for probe in probes):
+        metrics.append(match)
+    return metrics, probes
 
 
 def _clip_rows(plan: Plan, source: Source, store: ClipRowStore) -> list[ClipRow]:

@@ -21,6 +21,7 @@ import soundfile
 
 from bassbench.bad_input import BadInputError
 from bassbench.embed import Embedder, WindowFunction
+from bassbench.names import unknown_name
 
 PREFIX = "fadtk:"
 DOWNLOAD = "BASSBENCH_DOWNLOAD"
@@ -54,7 +55,7 @@ def fadtk_embedder(name: str) -> Embedder:
         BadInputError: unknown name; weights that are not here (raised at once, before any audio is made).
     """
     if name not in FADTK_MODELS:
-        raise BadInputError(f"no fadtk model '{name}': choose from {', '.join(FADTK_MODELS)}")
+        raise unknown_name("fadtk embedder", name, FADTK_MODELS)
     model = FADTK_MODELS[name]
     if not os.environ.get(DOWNLOAD) and not any(path.exists() for path in model.files()):
         raise BadInputError(

@@ -14,13 +14,12 @@ from bassbench.baseline_systems import BASELINES
 from bassbench.clip_set import BANK_SPLITS
 from bassbench.embed import EMBEDDERS, find_embedder
 from bassbench.fadtk_embedders import FADTK_MODELS, PREFIX
-from bassbench.metric_registry import all_metrics
+from bassbench.metric_registry import all_measures
+from bassbench.names import unknown_name
 from bassbench.plugins import DATASETS, SYSTEMS, load_plugin, plugins
 from bassbench.plugins import EMBEDDERS as EMBEDDER_PLUGINS
-from bassbench.probes import PROBES
 from bassbench.set_metrics import SetMetric
 from bassbench.song_bank import SPLITS, load_songs
-from bassbench.suite import GATE
 from bassbench.table import terminal
 
 _KINDS = "all|systems|metrics|embedders|datasets"
@@ -40,7 +39,7 @@ class List:
             BadInputError: an unknown kind.
         """
         if self.what not in ("all", *LISTS):
-            raise BadInputError(f"no list of '{self.what}'; choose from all, {', '.join(LISTS)}")
+            raise unknown_name("list of", self.what, ("all", *LISTS))
         chosen = LISTS if self.what == "all" else {self.what: LISTS[self.what]}
         print("\n\n".join(f"{name.upper()}\n{terminal(make())}" for name, make in chosen.items()))
 
@@ -56,7 +55,7 @@ def systems() -> pd.DataFrame:
 def metrics() -> pd.DataFrame:
     """Names for `--metrics`."""
     lines = []
-    for metric in (GATE, *all_metrics().values(), *PROBES.values()):
+    for metric in all_measures().values():
         kind = "sets" if isinstance(metric, SetMetric) else "clips"
         better = "as real" if metric.direction == "real" else metric.direction
         lines.append((metric.name, kind, better, metric.unit, metric.citation))

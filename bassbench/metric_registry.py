@@ -1,17 +1,36 @@
-"""All metrics by name: those of `bassbench.metrics`, those of sets, and what installed plug-ins add."""
+"""All that is measured, by name: metrics of clips and of sets, those that plug-ins add, the gate and the probes."""
 
 import functools
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from bassbench import metrics
 from bassbench.bad_input import BadInputError
 from bassbench.metric import ClipMetric
+from bassbench.names import unknown_name
 from bassbench.plugins import METRICS, broken, load_plugin, plugins, warn_once
+from bassbench.probes import PROBES, Probe
 from bassbench.set_metrics import SET_METRICS, SetMetric
 
+
+@dataclass(frozen=True)
+class Gate:
+    """The collapse gate's row: the share of clips that pass (`bassbench.gate`)."""
+
+    name: str = "passes the gate"
+    unit: str = ""
+    direction: str = "higher"
+    citation: str = "bassbench.gate"
+    version: int = 1
+
+
+GATE = Gate()
 Metric = ClipMetric | SetMetric
+Measure = Metric | Probe | Gate
+Named = TypeVar("Named")
 
 
 @functools.cache
@@ -42,17 +61,21 @@ def all_metrics() -> dict[str, Metric]:
     return {**SET_METRICS, **clip_metrics()}
 
 
-def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Metrics by name, capitals ignored; None: all.
+def all_measures() -> dict[str, Measure]:
+    """Everything that a table can hold a line for and `--metrics` takes: the gate, all metrics, the probes."""
+    return {GATE.name: GATE, **all_metrics(), **PROBES}
+
+
+def chosen(names: Sequence[str] | None, known: Mapping[str, Named]) -> list[Named]:
+    """Those of `known` with these names, capitals ignored; None: all.
 
     Raises:
-        BadInputError: a name that no metric has.
+        BadInputError: no names, or a name that is not known.
     """
-    known = all_metrics()
     if names is None:
         return list(known.values())
-    by_name = {name.lower(): metric for name, metric in known.items()}
-    unknown = [name for name in names if name.lower() not in by_name]
-    if unknown or not names:
-        raise BadInputError(f"no metric '{', '.join(unknown)}'; choose from {', '.join(known)}")
+    by_name = {name.lower(): measure for name, measure in known.items()}
+    for name in names or [""]:
+        if name.lower() not in by_name:
+            raise unknown_name("metric", name, known)
     return list({name.lower(): by_name[name.lower()] for name in names}.values())

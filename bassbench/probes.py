@@ -5,13 +5,13 @@ seed stays the same, so a system that only follows its seed changes nothing. (A 
 changes without listening: the match drop tells.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bassbench.baselines import half_beat
-from bassbench.metric import ClipMetric, Scored
+from bassbench.metric import Scored
 from bassbench.render import Clip
 from bassbench.spectrum import log_spectral_distance
 from bassbench.system_source import SystemSource
@@ -33,6 +33,11 @@ class Probe:
     way: str
     version: int = 1
 
+    @property
+    def by_match(self) -> bool:
+        """Whether it is a difference of the match metric."""
+        return self is _DROP[self.way]
+
 
 _CHANGE = {
     way: Probe(f"output change (mix {way})", "dB", "higher", "log-spectral distance of outputs", way) for way in WAYS
@@ -52,9 +57,9 @@ def altered_mix(way: str, clip: Clip, partner: Clip) -> np.ndarray:
 
 
 def probe_clip(
-    source: SystemSource, index: int, scored: Scored, wanted: Sequence[Probe], match: ClipMetric | None
+    source: SystemSource, index: int, scored: Scored, wanted: Sequence[Probe], match: Callable[[Scored], float]
 ) -> dict[str, float]:
-    """The wanted probes' values by name; without a match metric its drops are NaN."""
+    """The wanted probes' values by name; `match` says how well a bass fits, NaN where that cannot be said."""
     ways = list(dict.fromkeys(probe.way for probe in wanted))
     partner = source.pieces.entries[source.pieces.partners[index]].load()
     mixes = [altered_mix(way, scored.clip, partner) for way in ways]
@@ -62,19 +67,17 @@ def probe_clip(
     names = [f"{scored.clip.name}, mix {way}" for way in ways]
     played = source.play(mixes, [scored.style] * len(ways), [seed] * len(ways), names=names)
     basses = dict(zip(ways, played, strict=True))
-    fit = float("nan") if match is None else match.measure(scored)
+    fit = match(scored) if any(probe.by_match for probe in wanted) else float("nan")
     values = {}
     for probe in wanted:
         bass = basses[probe.way]
-        if probe is _CHANGE[probe.way]:
+        if not probe.by_match:
             values[probe.name] = _change(scored.bass, bass)
+        elif np.isfinite(bass).all():
+            values[probe.name] = fit - match(Scored(scored.clip, bass, scored.style))
         else:
-            values[probe.name] = fit - _fit(match, Scored(scored.clip, bass, scored.style))
+            values[probe.name] = float("nan")
     return values
-
-
-def _fit(match: ClipMetric | None, scored: Scored) -> float:
-    return float("nan") if match is None or not np.isfinite(scored.bass).all() else match.measure(scored)
 
 
 def _change(bass: np.ndarray, other: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from bassbench.systems import load_system, parse_arguments, state_of
 
 @dataclass(frozen=True)
 class Score(Evaluation):
-    """Score a folder of audio files, one a clip, named by clip or song (`bassbench bank --render` gives the mixes)."""
+    """Score a folder of audio files, one a clip, named by clip or song (`bassbench data render` gives the mixes)."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of wav, flac, mp3 or ogg files: any rate, mono or stereo, as long as the mixes."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bassbench.bad_input import BadInputError
+from bassbench.names import unknown_name
 from bassbench.untrusted_json import parse_json
 
 SPLITS = ("train", "validation", "test", "human", "train-large")
@@ -113,7 +114,7 @@ def load_songs(split: str) -> list[Song]:
     Raises `BadInputError` for an unknown split or a missing or damaged bank.
     """
     if split not in SPLITS:
-        raise BadInputError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+        raise unknown_name("split", split, SPLITS)
     archive = DATA / ("human.zip" if split == "human" else "song_bank.zip")
     try:
         with zipfile.ZipFile(archive) as bank:

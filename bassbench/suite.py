@@ -26,7 +26,7 @@ from bassbench.embedding_cache import embed_keyed
 from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.metric import ClipMetric, Scored
-from bassbench.metric_registry import Metric
+from bassbench.metric_registry import GATE, Gate, Measure, Metric
 from bassbench.metrics.adherence import accompanied
 from bassbench.plugins import warn_once
 from bassbench.probes import CLIPS as PROBED
@@ -40,20 +40,7 @@ VERSION = 1  # raise it when the suite itself would give other numbers
 EXPERIMENT = "suite"
 
 
-@dataclass(frozen=True)
-class Gate:
-    """The collapse gate's row: the share of clips that pass (`bassbench.gate`)."""
-
-    name: str = "passes the gate"
-    unit: str = ""
-    direction: str = "higher"
-    citation: str = "bassbench.gate"
-    version: int = 1
-
-
-GATE = Gate()
 SECONDS = "seconds to play"
-Measure = Metric | Probe | Gate
 
 
 @dataclass(frozen=True)
@@ -176,22 +163,38 @@ def _clip_rows(
         value, note = float("nan"), ""
         if isinstance(metric, Gate):
             value, note = float(report.passed), " ".join(report.flags)
-        elif isinstance(metric, ClipMetric) and metric.name not in failed and "broken" not in report.flags:
-            try:
-                value = float(metric.measure(scored()))
-            except (Exception, SystemExit) as error:
-                failed.add(metric.name)
-                warn_once(
-                    f"metric '{metric.name}' failed on clip {scored().clip.name} of '{source.name}' "
-                    f"({type(error).__name__}: {error}); it is left out"
-                )
+        elif isinstance(metric, ClipMetric) and "broken" not in report.flags:
+            value = _value(metric, scored(), source, failed)
         if not isinstance(metric, Probe) and metric.name not in failed:
             rows.append(_measured(plan, source, index, metric, value, note))
     again = [metric for metric in wanted if isinstance(metric, Probe)]
     if again and isinstance(source, SystemSource):
-        values = probe_clip(source, index, scored(), again, _match(plan))
-        rows += [_measured(plan, source, index, probe, values[probe.name]) for probe in again]
+        match = next((metric for metric in plan.clip_metrics if metric.name == MATCH), None)
+
+        def fit(played: Scored) -> float:
+            if match is None or "broken" in report.flags:
+                return float("nan")
+            return _value(match, played, source, failed)
+
+        values = probe_clip(source, index, scored(), again, fit)
+        kept = [probe for probe in again if not (probe.by_match and MATCH in failed)]
+        rows += [_measured(plan, source, index, probe, values[probe.name]) for probe in kept]
     return rows
+
+
+def _value(metric: ClipMetric, scored: Scored, source: Source, failed: set[str]) -> float:
+    """What a metric gives; one that has failed before, or does now, is in `failed`, and its value is NaN."""
+    if metric.name in failed:
+        return float("nan")
+    try:
+        return float(metric.measure(scored))
+    except (Exception, SystemExit) as error:
+        failed.add(metric.name)
+        warn_once(
+            f"metric '{metric.name}' failed on clip {scored.clip.name} of '{source.name}' "
+            f"({type(error).__name__}: {error}); it is left out"
+        )
+        return float("nan")
 
 
 def _measured(plan: Plan, source: Source, index: int, metric: Measure, value: float, note: str = "") -> ClipRow:
@@ -339,10 +342,6 @@ def _finite(bass: np.ndarray) -> np.ndarray:
 
 def _needs_pairs(plan: Plan) -> bool:
     return any(metric.pairs for metric in plan.set_metrics)
-
-
-def _match(plan: Plan) -> ClipMetric | None:
-    return next((metric for metric in plan.clip_metrics if metric.name == MATCH), None)
 
 
 def _hash(protocol: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from bassbench.bad_input import BadInputError
 from bassbench.baseline_systems import BASELINES
 from bassbench.files import content_hash
+from bassbench.names import unknown_name
 from bassbench.plugins import SYSTEMS, load_plugin, plugins
 from bassbench.protocols import Accompanist
 from bassbench.stems.file_hash import file_hash
@@ -38,10 +39,7 @@ def load_system(spec: str, arguments: Sequence[str] = ()) -> Accompanist:
     elif ":" in spec:
         found = _imported(spec)
     else:
-        names = ", ".join([*BASELINES, *added])
-        raise BadInputError(
-            f"no system '{spec}'; give one of {names}, or yours as package.module:Class or file.py:Class"
-        )
+        raise unknown_name("system", spec, [*BASELINES, *added], "yours as package.module:Class or file.py:Class")
     is_made = not isinstance(found, type) and isinstance(found, Accompanist)
     if is_made and settings:
         raise BadInputError(f"{spec}: is a system already, so it takes no arguments; drop {' '.join(arguments)}")
@@ -107,7 +105,7 @@ def _imported(spec: str) -> Any:
     except (Exception, SystemExit) as error:
         raise BadInputError(f"{spec}: cannot import {where} ({type(error).__name__}: {error})") from error
     if not hasattr(module, name):
-        raise BadInputError(f"{spec}: {where} has no '{name}'")
+        raise unknown_name(f"system in {where}:", name, (one for one, thing in vars(module).items() if callable(thing)))
     return getattr(module, name)
 
 

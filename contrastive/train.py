@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.names import unknown_name
 from bassbench.own_files import alone_in
 from bassbench.run_settings import FREE_TO_CHANGE, RunSettings, refuse_impossible
 from bassbench.runs import (
@@ -50,7 +51,7 @@ class TrainingConfig(RunSettings):
 
     run: Path = Path("runs/matcher")
     """Folder for log, checkpoint and weights (matcher.safetensors)."""
-    preset: Literal["tiny", "small", "paper"] = "small"
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(MATCHERS))] = "small"
     songs: int | None = None
     """Songs or tracks of the data (default: the preset's number of the bank's train split, all of other data)."""
     variants: int = 1
@@ -217,6 +218,8 @@ def _trial(matcher: Matcher, frames: int, pairs: int, accelerator: Accelerator) 
 
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
+    if config.preset not in MATCHERS:
+        raise unknown_name("preset", config.preset, MATCHERS)
     missing = {name: value for name, value in _DEFAULTS[config.preset].items() if getattr(config, name) is None}
     if config.data != "train":
         missing.pop("songs", None)

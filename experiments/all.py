@@ -17,6 +17,7 @@ from typing import Any, Literal
 import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.names import unknown_name
 from experiments import (
     autoencoders,
     cfg_sweep,
@@ -88,8 +89,8 @@ STUDIES: dict[str, Study] = {
     match_matrix.NAME: Study(
         match_matrix,
         match_matrix.MatchMatrix(),
-        match_matrix.MatchMatrix(clips=8, steps=12, cfg=(2.0,)),
-        match_matrix.MatchMatrix(),
+        match_matrix.QUICK,
+        match_matrix.FULL,
         "Match matrix",
         "the diagonal dominates",
         diagonal,
@@ -121,8 +122,8 @@ STUDIES: dict[str, Study] = {
     match_proof.NAME: Study(
         match_proof,
         match_proof.MatchProof(),
-        match_proof.MatchProof(test=6, human=4),
-        match_proof.MatchProof(),
+        match_proof.QUICK,
+        match_proof.FULL,
         "What the matcher hears",
     ),
     metric_validity.NAME: Study(
@@ -163,9 +164,9 @@ class All:
         """Raise BadInputError for a study that does not exist, or two sizes at once."""
         if self.quick and self.full:
             raise BadInputError("--quick and --full exclude each other")
-        unknown = [name for name in self.only if name not in STUDIES]
-        if unknown:
-            raise BadInputError(f"no study '{unknown[0]}'; --only takes {', '.join(STUDIES)}")
+        for name in self.only:
+            if name not in STUDIES:
+                raise unknown_name("study", name, STUDIES)
 
     def run(self) -> None:
         """Run the studies in order and write the page after each, so that a run cut off has one too."""

@@ -21,6 +21,7 @@ from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import Anchor
 from bassbench.bootstrap import Interval
 from bassbench.embed import EMBEDDERS, protocol
+from bassbench.names import unknown_name
 from bassbench.rows import Row
 from experiments import playing, sizes
 from experiments.ddim_figure import steps_figure
@@ -70,7 +71,7 @@ class DDIMSteps(playing.Playing):
         if not self.steps or min(self.steps) < 1 or len(set(self.steps)) != len(self.steps):
             raise BadInputError(f"--steps takes different whole numbers from 1, got {' '.join(map(str, self.steps))}")
         if self.second_embedder not in EMBEDDERS:
-            raise BadInputError(f"no embedder '{self.second_embedder}'; choose from {', '.join(EMBEDDERS)}")
+            raise unknown_name("embedder", self.second_embedder, EMBEDDERS)
         if self.embedder == self.second_embedder:
             raise BadInputError("--second-embedder must be another than --embedder")
         if self.cfg <= 0:

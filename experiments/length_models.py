@@ -46,7 +46,7 @@ class ShortTraining:
         encoders = {"mix": encoder_hash(mix), "bass": encoder_hash(bass)}
         settings = TrainingConfig(
             run=self.runs / f"{positions}-{self.hash(positions, mix, bass)}",
-            preset=self.preset,  # type: ignore[arg-type]
+            preset=self.preset,
             positions=positions,
             widths=self.widths,
             steps=self.steps,

@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import seaborn as sns
-import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -28,6 +27,7 @@ from bassbench.rows import Row
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
+from experiments import sizes
 from experiments.match_proof import weights_hash
 from experiments.settings import WeightSettings
 from reference_model import studies
@@ -173,10 +173,14 @@ def matrix_figure(path: Path, matrices: dict[str, np.ndarray]) -> None:
         save_figure(figure, path)
 
 
+QUICK = MatchMatrix(clips=8, steps=12, cfg=(2.0,))
+FULL = MatchMatrix()
+
+
 def main() -> None:
     """Command line."""
     with exit_on_bad_input():
-        tyro.cli(MatchMatrix, description=__doc__).run()
+        sizes.from_command_line(MatchMatrix(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

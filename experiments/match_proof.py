@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
@@ -23,6 +22,7 @@ from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from contrastive.validation import ranks
+from experiments import sizes
 from experiments.match_figure import AUC, UNLIKE_AUC, proof_figure
 from experiments.match_hearing import SHIFTS, About, Heard, changes, damages, hear, late_by
 from experiments.match_listeners import CorrelationListener, Listener, MatcherListener
@@ -250,10 +250,14 @@ def findings(rows: Sequence[Row]) -> str:
     return "\n\n".join(paragraphs)
 
 
+QUICK = MatchProof(test=6, human=4)
+FULL = MatchProof()
+
+
 def main() -> None:
     """Command line."""
     with exit_on_bad_input():
-        tyro.cli(MatchProof, description=__doc__).run()
+        sizes.from_command_line(MatchProof(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.files import content_hash
 from bassbench.limits import check_limits
 from bassbench.metric import ClipMetric
-from bassbench.metric_registry import chosen_metrics
+from bassbench.metric_registry import all_metrics, chosen
 from bassbench.pretrained import find_device
 from bassbench.rows import Measurement, Row, RowStore, write_csv
 from bassbench.set_metrics import MIN_SONGS, SetMetric
@@ -117,7 +117,7 @@ class MetricValidity:
             BadInputError: a name that no metric has.
         """
         names = None if self.metrics is None else [name.strip() for name in self.metrics.split(",")]
-        found = [GATE, *chosen_metrics(None)] if names is None else list(chosen_metrics(names))
+        found = chosen(names, {GATE.name: GATE, **all_metrics()})
         return [metric for metric in found if isinstance(metric, ClipMetric) or self.reference_clips]
 
     def validate(self) -> None:

@@ -23,6 +23,7 @@ from bassbench.fad import FewWindowsWarning, fad, fad_difference
 from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.names import unknown_name
 from bassbench.pitch import bass_pitch
 from contrastive.encoder import Matcher
 from contrastive.features import features
@@ -206,7 +207,7 @@ class Playing(BatchSettings):
         """Raise BadInputError for values that cannot be measured."""
         super().validate()
         if self.embedder not in EMBEDDERS:
-            raise BadInputError(f"no embedder '{self.embedder}'; choose from {', '.join(EMBEDDERS)}")
+            raise unknown_name("embedder", self.embedder, EMBEDDERS)
 
     def subjects(self) -> tuple[Judge, Player]:
         """Who plays for the clips, and who judges what is played.

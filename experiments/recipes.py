@@ -132,7 +132,7 @@ class Recipes:
         UNETS[name], DEFAULTS[name] = UNET_SIZES[preset], DEFAULTS["small"]
         config = TrainingConfig(
             run=folder,
-            preset=name,  # type: ignore[arg-type]
+            preset=name,
             steps=self.unet_steps,
             songs=self.songs,
             validate_every=max(self.unet_steps // 4, 1),

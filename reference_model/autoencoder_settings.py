@@ -1,11 +1,13 @@
 """What a training run of an autoencoder can be told, and what of it must stay the same when it is resumed."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from accelerate import PartialState
 
 from bassbench.bad_input import BadInputError
+from bassbench.names import unknown_name
 from bassbench.run_settings import RunSettings, refuse_impossible
 from bassbench.runs import RunFolder
 from reference_model.autoencoder_objective import RECIPES, Recipe
@@ -17,7 +19,7 @@ class TrainAutoencoder(RunSettings):
     """Settings of one run; None takes the preset's recipe."""
 
     which: Literal["mix", "bass"]
-    preset: str = "small"
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(AUTOENCODERS))] = "small"
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -46,7 +48,7 @@ class TrainAutoencoder(RunSettings):
     def recipe(self) -> Recipe:
         """The preset's recipe with what the command line changed."""
         if self.preset not in RECIPES:
-            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(RECIPES)}")
+            raise unknown_name("preset", self.preset, RECIPES)
         names = ("steps", "batch_size", "learning_rate", "adversarial_start")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return dataclasses.replace(RECIPES[self.preset], **changes)
@@ -55,7 +57,7 @@ class TrainAutoencoder(RunSettings):
     def config(self) -> AutoencoderConfig:
         """The preset's sizes, with or without the linear path as the command line says."""
         if self.preset not in AUTOENCODERS:
-            raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(AUTOENCODERS)}")
+            raise unknown_name("preset", self.preset, AUTOENCODERS)
         config = AUTOENCODERS[self.preset][self.which]
         if self.linear_path is None:
             return config

@@ -3,10 +3,13 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
+
+import tyro
 
 from bassbench import run_settings
 from bassbench.bad_input import BadInputError
+from bassbench.names import unknown_name
 from bassbench.run_settings import RunSettings, refuse_impossible
 from reference_model.positional_bias import Positions
 from reference_model.unet import UNETS, UNetConfig
@@ -21,7 +24,7 @@ class TrainingConfig(RunSettings):
 
     run: Path
     """Folder for log, checkpoint and weights (unet.safetensors)."""
-    preset: Literal["tiny", "small", "paper"] = "small"
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(UNETS))] = "small"
     positions: Positions = "dynamic"
     """How attention knows where a frame is: the paper's dynamic bias, or what the study of lengths compares it with."""
     widths: tuple[int, ...] | None = None
@@ -83,6 +86,8 @@ FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every", "shar
 
 def unet_config(config: TrainingConfig) -> UNetConfig:
     """The U-Net to train: the preset's, but for what was asked for; BadInputError if there is no such U-Net."""
+    if config.preset not in UNETS:
+        raise unknown_name("preset", config.preset, UNETS)
     preset = UNETS[config.preset]
     try:
         return dataclasses.replace(preset, positions=config.positions, widths=config.widths or preset.widths)
@@ -92,6 +97,8 @@ def unet_config(config: TrainingConfig) -> UNetConfig:
 
 def resolved(config: TrainingConfig) -> TrainingConfig:
     """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
+    if config.preset not in DEFAULTS:
+        raise unknown_name("preset", config.preset, DEFAULTS)
     missing = {name: value for name, value in DEFAULTS[config.preset].items() if getattr(config, name) is None}
     if config.sample_every is None:
         missing["sample_every"] = 10 * config.validate_every

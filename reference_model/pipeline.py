@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
 from bassbench.limits import check_limits
+from bassbench.names import unknown_name
 from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model.autoencoder import CHUNK, Autoencoder
 from reference_model.config import R_TIME, SAMPLE_RATE
@@ -66,7 +67,7 @@ class Sampling:
     def __post_init__(self) -> None:
         check_limits(self, option=False)
         if self.sampler not in SAMPLERS:
-            raise BadInputError(f"no sampler '{self.sampler}'; choose from {', '.join(SAMPLERS)}")
+            raise unknown_name("sampler", self.sampler, SAMPLERS)
         if self.eta and self.sampler != "ddim":
             raise BadInputError(f"eta is DDIM's; with the sampler {self.sampler} it must be 0, got {self.eta}")
 
@@ -281,12 +282,13 @@ def _weights_folder(name_or_path: str | Path, revision: str | None) -> Path:
         if folder.is_dir():
             return folder
     name, _, pinned = str(name_or_path).partition("@")
-    known = ", ".join(sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())) or "none"
-    missing = f"no weights named '{name_or_path}' (shipped: {known}) and no such folder"
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise BadInputError(missing)
+        shipped = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
+        raise unknown_name("weights", str(name_or_path), shipped, "a folder of weights")
     if not (revision or pinned):
-        raise BadInputError(f"{missing}; a model on the Hugging Face Hub needs its revision: {name}@COMMIT_OR_TAG")
+        raise BadInputError(
+            f"no folder '{name_or_path}'; a model on the Hugging Face Hub needs its revision: {name}@COMMIT_OR_TAG"
+        )
     return hub_folder(name, revision or pinned)
 
 

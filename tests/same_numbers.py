@@ -25,7 +25,7 @@ COMMANDS = {
     "studies": "-m experiments.all --quick --device cpu --output {folder}/studies",
     "run": f"-m bassbench run reference --data test --clips {CLIPS} --output {{folder}}/run",
     "score": f"-m bassbench score {{folder}}/run/audio --data test --clips {CLIPS} --output {{folder}}/score",
-    "mix": "-m bassbench bank --split test --count 1 --render {folder}/song",
+    "mix": "-m bassbench data render test {folder}/song --clips 1",
     "bass": "-m reference_model.generate {mix} --seed 5 -o {folder}/bass.wav",
 }
 

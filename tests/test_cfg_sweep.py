@@ -8,7 +8,7 @@ import pytest
 from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
 from bassbench import embedding_cache
-from bassbench.bad_input import BadInputError
+from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import REAL, real
 from bassbench.rows import Row, RowStore
 from bassbench.song_bank import Song
@@ -166,8 +166,9 @@ def test_what_cannot_be_measured_is_refused(config: CFGSweep, wrong: dict, messa
 
 
 def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def asked(*arguments: str) -> CFGSweep:
-        return sizes.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(arguments))
+    def asked(*given: str) -> CFGSweep:
+        with exit_on_bad_input():
+            return sizes.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(given))
 
     assert asked() == CFGSweep() and asked("--quick") == QUICK and asked("--full") == FULL
     assert asked("--quick", "--clips", "5") == dataclasses.replace(QUICK, clips=5)
@@ -176,5 +177,9 @@ def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
             asked(*arguments)
         assert ended.value.code == 2
     assert capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        asked("--help")
+    told = capsys.readouterr().out
+    assert "--quick" in told and "minutes on two cores" in told and "--full" in told and "--no-full" not in told
     for size in (CFGSweep(), QUICK, FULL):
         size.validate()

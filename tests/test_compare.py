@@ -75,9 +75,11 @@ def test_a_run_compared_with_itself_differs_in_nothing(runs: dict[str, Path]) ->
 def test_fad_and_real_directed_metrics_are_paired(runs: dict[str, Path]) -> None:
     frame, note = compared((runs["low"], runs["high"]), None, 0)
     line = frame.set_index("metric").loc["FAD"]
-    assert float(line["difference"].split()[0]) == pytest.approx(float(line.iloc[1]) - float(line.iloc[2]), abs=0.02)
+    assert float(line["difference"].split()[0]) == pytest.approx(float(line.iloc[2]) - float(line.iloc[3]), abs=0.02)
     level = frame.set_index("metric").loc["tiny level"]
-    assert level["better"] == "as real" and float(level.iloc[1]) > 0  # dB away from the real bass's level
+    assert (level["unit"], level["better"]) == ("dB", "as real") and float(
+        level.iloc[2]
+    ) > 0  # dB away from the real bass's level
     assert "7 clips in common" in note
 
 

@@ -111,7 +111,7 @@ def test_bad_audio_is_named(audio: np.ndarray, message: str) -> None:
 
 def test_an_unknown_embedder_is_named_with_the_choices() -> None:
     for ask in (find_embedder, protocol, lambda name: embed(_bass(), 44_100, name)):
-        with pytest.raises(BadInputError, match=r"unknown embedder 'vggish'.*musicnn, log-mel"):
+        with pytest.raises(BadInputError, match=r"no embedder 'vggish'.*musicnn, log-mel"):
             ask("vggish")
 
 

@@ -19,9 +19,11 @@ from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRowStore
 from bassbench.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.evaluation import Evaluation, make_plan, summarise
+from bassbench.metric_registry import all_measures
 from bassbench.own_files import alone_in
 from bassbench.rows import RowStore
 from bassbench.run_folder import read_values
+from bassbench.scoreboard import markdown_board, terminal_board
 from bassbench.suite import Share, measure_clips, partners
 from bassbench.system_source import SystemSource
 from bassbench.systems import load_system
@@ -269,6 +271,32 @@ def test_a_failing_metric_is_named_and_left_out(tmp_path: Path, capsys: pytest.C
     assert {r.system for r in rows if r.metric == "style cosine distance"} == {"silence"}  # NaN before it is embedded
     assert row(rows, "tiny level").clips == 7
     assert "metric 'style cosine distance' failed" in capsys.readouterr().err
+
+
+def test_clips_too_short_for_the_match_leave_it_and_its_probes_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probes = "match drop (mix muted),output change (mix muted)"
+    with installed(PLUGIN):
+        rows = run(tmp_path / "out", metrics=f"match,{probes},tiny level", clips=2)
+    assert {row.metric for row in rows} == {"passes the gate", "tiny level", "output change (mix muted)"}
+    assert "at least 5 s are needed to judge a match); it is left out" in capsys.readouterr().err
+
+
+def test_tables_have_units_and_all_intervals_and_keep_to_the_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = RowStore(folder / "rows.jsonl").rows()
+    wide = terminal_board(rows, "tiny tone", all_measures()).splitlines()
+    assert wide[0].split()[:3] == ["metric", "unit", "better"]
+    (level,) = [line for line in wide if line.startswith("tiny level")]
+    assert level.split()[2:5] == ["dB", "as", "real"]
+    assert level.count("[") == sum(row.metric == "tiny level" and np.isfinite(row.low) for row in rows) > 2
+    assert "| tiny level" in (shown := markdown_board(rows, "tiny tone", all_measures())) and "| dB" in shown
+    monkeypatch.setenv("COLUMNS", "100")
+    narrow = terminal_board(rows, "tiny tone", all_measures()).splitlines()
+    assert max(map(len, narrow)) <= 100 < max(map(len, wide))
+    assert len(narrow) > len(wide) and sum("silence" in line for line in narrow) == 1
 
 
 def test_a_damaged_clip_row_is_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

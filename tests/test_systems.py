@@ -9,10 +9,18 @@ from tiny_suite import PLUGIN, forget, installed
 from bassbench import baseline_systems
 from bassbench.audio import assert_audio_valid, loudness
 from bassbench.bad_input import BadInputError
-from bassbench.baseline_systems import BASELINES, NearestNeighbour, OtherSong, RootNotes, estimated_roots
+from bassbench.baseline_systems import (
+    BASELINES,
+    NearestNeighbour,
+    OtherSong,
+    RootNotes,
+    estimated_beats,
+    estimated_roots,
+)
 from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.list_command import List
 from bassbench.metric_registry import all_metrics, clip_metrics
+from bassbench.metrics.rhythm import grid_lags, grid_share, heard_onsets, median_lag_ms, sixteenths
 from bassbench.pitch import bass_pitch
 from bassbench.protocols import Accompanist
 from bassbench.render import Clip
@@ -74,6 +82,24 @@ def test_root_notes_finds_beats_and_roots(clip: Clip) -> None:
     assert np.mean(fits) > 0.6  # chance is a quarter
     track = bass_pitch(RootNotes().accompany(clip.mix[None], seeds=[0])[0])
     assert np.quantile(track.midi[track.voiced], [0.05, 0.95]) == pytest.approx([33, 33], abs=6.5)  # E1 to Eb2
+
+
+def test_root_notes_is_on_time(clip: Clip) -> None:
+    late = grid_lags(estimated_beats(clip.mix), sixteenths(clip.beats, clip.seconds))
+    assert abs(np.median(late)) < 0.01
+    grid = sixteenths(clip.beats, clip.seconds)
+    onsets = heard_onsets(RootNotes().accompany(clip.mix[None], seeds=[0])[0])
+    assert abs(median_lag_ms(onsets, grid)) < 15
+    assert grid_share(onsets, grid) > 0.9
+
+
+@pytest.mark.usefixtures("_training_songs")
+@pytest.mark.parametrize("system", [NearestNeighbour, OtherSong])
+def test_a_long_mix_has_bass_to_its_end(clip: Clip, system: type) -> None:
+    mix = np.tile(clip.mix, 2)
+    bass = system().accompany(mix[None], seeds=[0])[0]
+    assert bass.shape == mix.shape
+    assert loudness(bass[:, SAMPLES:]) == pytest.approx(loudness(bass[:, :SAMPLES]), abs=1)
 
 
 @pytest.mark.usefixtures("_training_songs")

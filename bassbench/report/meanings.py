@@ -5,10 +5,9 @@ import inspect
 import sys
 
 from bassbench.metric import ClipMetric
-from bassbench.metric_registry import all_metrics
+from bassbench.metric_registry import GATE, all_metrics
 from bassbench.probes import PROBES
 from bassbench.report.results import MetricNote
-from bassbench.suite import GATE
 
 _GATE = "Share of basses that are none of these: silent, clipped, far off in level, one stuck note, NaN."
 _PASINI = "Pasini et al. 2024, arXiv 2402.01412"

@@ -211,8 +211,9 @@ def _overview(
     lines = []
     for panel, cells in zip(panels, placed, strict=True):
         note = notes.get(panel[0].metric)
-        better = element("span", note.better, class_="setting") if note and note.better else None
-        name = element("th", panel[0].metric, better, scope="row")
+        aside = " · ".join(filter(None, (note.unit, note.better))) if note else ""
+        about = element("span", aside, class_="setting") if aside else None
+        name = element("th", panel[0].metric, about, scope="row")
         values = [
             element("td", _number(cells[label]) if label in cells else None, class_=kind)
             for label, kind in zip(columns, starts, strict=True)

@@ -11,12 +11,12 @@ from bassbench.bad_input import BadInputError
 from bassbench.clip_rows import ClipRowStore
 from bassbench.clip_set import ClipEntry, open_clip_set
 from bassbench.files import content_hash, file_stem
+from bassbench.metric_registry import GATE
 from bassbench.plugins import warn_once
 from bassbench.render import Clip
 from bassbench.report.listen import Example, Sound
 from bassbench.run_folder import RunConfig, read_config
 from bassbench.stems.listing import AUDIO_SUFFIXES
-from bassbench.suite import GATE
 
 
 def run_examples(folders: Sequence[Path], count: int) -> list[Example]:

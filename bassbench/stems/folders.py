@@ -2,7 +2,7 @@
 
 `bassbench.stems.roles` says which names are basses and which are mixes. A file that is the sum of its neighbours, by
 its name or by its sound, is left out and noted; where there is nothing but a bass and a mix without it, they are the
-pair, as in the folders that `python -m bassbench bank --render` and separators of two stems write. A folder with the
+pair, as in the folders that `python -m bassbench data render` and separators of two stems write. A folder with the
 stems of several songs side by side ("1_Song_(Bass).wav", as UVR writes them) becomes a track a song.
 """
 
