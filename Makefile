@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check benchmark format clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test check benchmark format clean
+
+help:  ## This list.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/ready  ## Main job: FAD against DDIM steps from the shipped weights, with table and figure.
 	$(BIN)/python -m experiments.ddim_steps --output demo
@@ -19,7 +23,7 @@ check: $(VENV)/ready  ## Lint, format and types.
 benchmark: $(VENV)/ready  ## Throughput on this machine.
 	$(BIN)/python -m pytest --benchmark-only
 
-format: $(VENV)/ready
+format: $(VENV)/ready  ## Format the code, and mend what the linter can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -28,5 +32,5 @@ $(VENV)/ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
-clean:
+clean:  ## Remove .venv and the tools' caches.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

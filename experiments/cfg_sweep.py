@@ -1,4 +1,4 @@
-"""What guidance does: FAD, level, clipping, match and chord tones against its weight and rescale (paper, section 4).
+"""What guidance does: FAD, level, clipping, match and chord tones against its weight and rescale (paper, section 5).
 
     python -m experiments.cfg_sweep
 

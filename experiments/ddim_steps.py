@@ -1,4 +1,4 @@
-"""FAD against the number of DDIM steps (paper, section 4, first figure): unconditional samples, and basses for mixes.
+"""FAD against the number of DDIM steps (paper, section 5, Figure 2): unconditional samples, and basses for mixes.
 
     python -m experiments.ddim_steps
 

@@ -1,4 +1,4 @@
-"""Does the bass take the timbre that it is given?  The paper's Table 1: distances to style clips, grounded and not.
+"""Does the bass take the timbre that it is given?  Distances to styles, grounded and not (paper, section 5, Table 1).
 
     python -m experiments.grounding
 

@@ -1,4 +1,4 @@
-"""Which bass belongs to which mix?  The soft-assignment matrix of the paper's third figure.
+"""Which bass belongs to which mix?  The soft-assignment matrix (paper, section 5, Figure 3).
 
     python -m experiments.match_matrix
 

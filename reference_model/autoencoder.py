@@ -1,4 +1,4 @@
-"""Spectrogram autoencoder (paper, section 2.1): stereo audio to a short sequence of latents and back.
+"""Spectrogram autoencoder (paper, section 3.1): stereo audio to a short sequence of latents and back.
 
 The public surface is two verbs, `encode` and `decode`, for audio of any length; `encode_stream` and `decode_stream`
 do the same a chunk at a time, in bounded memory.

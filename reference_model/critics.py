@@ -1,4 +1,4 @@
-"""Adversarial training of the autoencoders (paper, section 2.1): two critics with the hinge loss."""
+"""Adversarial training of the autoencoders (paper, section 3.1): two critics with the hinge loss."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Diffusion on latents (paper, section 2.2): cosine schedule, v-objective, and what a denoiser is.
+"""Diffusion on latents (paper, section 3.2): cosine schedule, v-objective, and what a denoiser is.
 
 A level t lies in [0, 1]: 0 is the clean latent, 1 is noise. z_t = alpha_t c + beta_t eps.
 """

@@ -1,4 +1,4 @@
-"""Style grounding (paper, section 2.3): the mean of the latent over time carries the timbre, so it is steered."""
+"""Style grounding (paper, section 3.3): the mean of the latent over time carries the timbre, so it is steered."""
 
 import math
 from collections.abc import Callable

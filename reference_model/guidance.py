@@ -1,4 +1,4 @@
-"""Classifier-free guidance with rescale: the conditional and the unconditional estimate become one.
+"""Classifier-free guidance with rescale (paper, section 3.4): conditional and unconditional estimate become one.
 
 The paper prints c + lambda (unconditional - conditional), which at positive lambda moves away from the mix. This is
 the usual form, which its figures mean: unconditional + w (conditional - unconditional), where w = 1 is the plain

@@ -1,4 +1,4 @@
-"""Dynamic positional bias (paper, section 2.2): attention that works at lengths never seen in training.
+"""Dynamic positional bias (paper, section 3.2): attention that works at lengths never seen in training.
 
 And what it stands against: absolute positions, added to the frames, and attention that knows no positions.
 """

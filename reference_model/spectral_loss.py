@@ -1,4 +1,4 @@
-"""Reconstruction losses (paper, section 2.1), each equation a function, and those that the `small` preset adds.
+"""Reconstruction losses (paper, section 3.1), each equation a function, and those that the `small` preset adds.
 
 Not in the paper: whether ||.||_1 sums or averages and how the STFT is scaled.  We average over all elements; with the
 usual unscaled STFT the printed weights (25 and 0.002) then give terms of the same order.

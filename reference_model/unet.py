@@ -1,4 +1,4 @@
-"""Conditional U-Net over latents (paper, section 2.2): it sees the noisy bass and the mix, and predicts v."""
+"""Conditional U-Net over latents (paper, section 3.2): it sees the noisy bass and the mix, and predicts v."""
 
 import dataclasses
 import itertools

@@ -1,6 +1,6 @@
 """The style test of the paper: does the generated bass sound like the style clip that was asked for?
 
-Pasini et al. 2024 (arXiv 2402.01412), section 4: the distance between the embedding of a style clip and that of the
+Pasini et al. 2024 (arXiv 2402.01412), section 5: the distance between the embedding of a style clip and that of the
 bass generated for a mix, cosine (1 - cos) and Euclidean, lower is better. The embedding of a clip is the mean of its
 windows' embeddings. A distance means little alone: the same bass's distance to the style clips of OTHER songs is what
 a system that ignores the style gets.
@@ -18,7 +18,7 @@ from bassbench.embedding_cache import embed_cached
 from bassbench.gate import GateLimits, decibels, rms
 from bassbench.metric import ClipMetric, Scored
 
-_CITATION = "Pasini et al. 2024, arXiv 2402.01412, section 4; embeddings: MusiCNN, Pons & Serra 2019, arXiv 1909.06654"
+_CITATION = "Pasini et al. 2024, arXiv 2402.01412, section 5; embeddings: MusiCNN, Pons & Serra 2019, arXiv 1909.06654"
 
 
 @dataclass(frozen=True)
