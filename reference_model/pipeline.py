@@ -17,7 +17,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model.autoencoder import CHUNK, Autoencoder
 from reference_model.config import R_TIME, SAMPLE_RATE
-from reference_model.diffusion import denoiser
+from reference_model.diffusion import Schedule, cosine, denoiser, falling_levels
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
 from reference_model.inference import prepared
@@ -96,6 +96,8 @@ class BassAccompaniment:
     """Run the U-Net in bfloat16: twice as fast where the hardware has it."""
     compiled: bool = False
     """Compile the U-Net: an evaluation takes a quarter less time, after a minute at the first clip of each length."""
+    schedule: Schedule = cosine
+    """The one that the U-Net was trained with."""
 
     def __post_init__(self) -> None:
         coders = (self.mix_autoencoder.config, self.bass_autoencoder.config)
@@ -183,16 +185,20 @@ class BassAccompaniment:
         mix = F.pad(mix.to(self.device), (0, -frames % self.unet.config.stride), mode="replicate")
         network = prepared(self.unet, bfloat16=self.bfloat16, compiled=self.compiled)
         unet = windowed(network, sampling.window, overlap=128, batch=self.batch_size)
-        denoise = guided(functools.partial(denoiser, unet), mix, sampling.cfg, sampling.phi)
+        conditional = functools.partial(denoiser, unet, schedule=self.schedule)
+        denoise = guided(conditional, mix, sampling.cfg, sampling.phi)
         if style_mean is not None:
             style = style_mean.to(self.device)
-            denoise = grounded(denoise, style, strength=sampling.grounding, exponent=sampling.grounding_exponent)
+            denoise = grounded(
+                denoise, style, self.schedule, strength=sampling.grounding, exponent=sampling.grounding_exponent
+            )
         noise = noise_for_seeds(seeds, self.unet.config.bass_dims, mix.shape[2]).to(self.device)
         noise = sampling.temperature * noise
         fast = torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else contextlib.nullcontext()
         fresh = {"eta": sampling.eta, "seeds": seeds} if sampling.eta else {}
+        sampler, levels = SAMPLERS[sampling.sampler], falling_levels(sampling.steps)
         with fast:
-            latent = SAMPLERS[sampling.sampler](denoise, noise, sampling.steps, on_step=on_step, **fresh)
+            latent = sampler(denoise, noise, levels, self.schedule, on_step=on_step, **fresh)
         return latent[..., :frames]
 
     def decode(self, latent: Tensor, samples: int | None = None) -> np.ndarray:
