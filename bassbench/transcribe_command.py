@@ -17,7 +17,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.files import atomic_path
 from bassbench.transcription import transcribe
 
-_RATE = 11_025  # all that the transcriber hears
+RATE = 11_025  # all that the transcriber hears
 _BLOCK_SECONDS = 30
 
 
@@ -43,7 +43,7 @@ class Transcribe:
             raise BadInputError(f"{output}: expected a name that ends in .mid or .midi")
         if self.program not in BASS_PROGRAMS:
             raise BadInputError(f"--program {self.program}: a bass is one of General MIDI's programs 32 to 39")
-        notes = transcribe(read_mono(self.audio), _RATE)
+        notes = transcribe(read_mono(self.audio), RATE)
         if not notes:
             raise BadInputError(f"{self.audio}: no bass note heard (35 to 400 Hz); nothing was written")
         write_midi(output, notes, program=self.program)
@@ -59,7 +59,7 @@ def read_mono(path: Path) -> np.ndarray:
     read_audio(path, frames=1)  # is it audio at all?
     with soundfile.SoundFile(path) as file:
         rate, frames = file.samplerate, file.frames
-    stream = soxr.ResampleStream(rate, _RATE, 1, dtype="float32")
+    stream = soxr.ResampleStream(rate, RATE, 1, dtype="float32")
     blocks = []
     size = _BLOCK_SECONDS * rate
     for start in range(0, frames, size):

@@ -3,8 +3,8 @@
     python -m experiments.grounding
 
 For each test mix, the style is the real bass of another song. The model plays for the mix with and without grounding,
-from the same noise; then with other strengths, and other exponents of beta (the paper's: strength 1, beta^2). Run it
-again to go on where it was cut off.
+from the same noise; then with other strengths, and other exponents of beta (the paper's: strength 1, beta^2); then with
+the style clips made 12 dB softer, which must change nothing. Run it again to go on where it was cut off.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,19 +22,20 @@ from bassbench.timbre import timbre_protocol
 from experiments import playing, sizes
 from experiments.grounding_figure import Drawn, grounding_figure
 from experiments.player import Player
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
+from experiments.playing import CHORDS, COLLAPSED, FAD, LEVEL, MATCH, Judge
 from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, SAME, Sounds, Styles
 from reference_model import studies
 from reference_model.pipeline import Sampling
 from reference_model.studies import spoken
 
 NAME = "grounding"
-PLAIN, GROUNDED = "not grounded", "grounded"
+PLAIN, GROUNDED, SOFTER = "not grounded", "grounded", "grounded, style 12 dB softer"
+SOFTER_DECIBELS = -12.0
 IDENTIFIED = "style's program"
 COSINE_RATIO, EUCLIDEAN_RATIO, MATCH_CHANGE = "cosine ratio", "Euclidean ratio", "match change"
 PAPER = {COSINE: (0.269, 0.644), EUCLIDEAN: (0.407, 0.836)}
 """The paper's Table 1: grounded, not grounded."""
-_METRICS = (COSINE, EUCLIDEAN, OTHERS, IDENTIFIED, FAD, MATCH, CHORDS, COLLAPSED)
+_METRICS = (COSINE, EUCLIDEAN, OTHERS, IDENTIFIED, FAD, LEVEL, MATCH, CHORDS, COLLAPSED)
 _CHANGES = (COSINE_RATIO, EUCLIDEAN_RATIO, MATCH_CHANGE)
 _NOTES = (
     playing.NOTES
@@ -102,7 +103,7 @@ def study(config: Grounding, judge: Judge, player: Player) -> tuple[list[Row], l
     """All rows of the study, the missing ones measured, and the distances of the clips of each system and setting."""
     styles = Styles(judge, config.timbre_examples)
     how = judge.protocol | {
-        "style": f"real bass of another song, one cycle through all, seed {config.seed}",
+        "style": f"real bass of another song, one cycle through all, seed {config.seed}; at the level of training",
         "timbre": timbre_protocol(config.timbre_examples),
     }
     measurements = studies.Measurements(NAME, len(player.requests), config.seed, how)
@@ -147,6 +148,9 @@ def study(config: Grounding, judge: Judge, player: Player) -> tuple[list[Row], l
         system = GROUNDED if strength else PLAIN
         file = add(system, setting, partial(styles.played, player, sampling), plain)
         plain = plain or file
+    paper = Sampling(config.steps, config.cfg, config.phi)
+    setting = {"cfg": config.cfg, "phi": config.phi, "steps": config.steps, "weights": player.weights}
+    add(SOFTER, setting, partial(styles.played, player, paper, SOFTER_DECIBELS), plain)
     rows = measurements.rows(tasks, config.output, device=player.model.device)
     named = [(task.measurements[0].system, task.measurements[0].setting) for task in tasks]
     return rows, [Drawn(*about, studies.kept_values(file)) for about, file in zip(named, files, strict=True)]
@@ -210,6 +214,11 @@ def findings(rows: Sequence[Row]) -> str:
     said.append(
         f"Grounding {effect} the match with the mix ({spoken(match)}); FAD is {spoken(ours, 1)} against "
         f"{spoken(plain, 1)}."
+    )
+    levels = {system: row(system, LEVEL).value for system in (GROUNDED, SOFTER)}
+    said.append(
+        f"Style clips made {-SOFTER_DECIBELS:g} dB softer move the level of the bass from {levels[GROUNDED]:.1f} to "
+        f"{levels[SOFTER]:.1f} dB against the real one."
     )
     said.append(
         "Reasons to differ: another embedder, which sets the scale of the distances; and style clips of eight rendered "

@@ -60,10 +60,11 @@ class Styles:
         """The clip whose bass is the style of clip `index`."""
         return cached_clip(self.judge.requests[self.pairing[index]])
 
-    def means(self, model: BassAccompaniment) -> Tensor:
-        """Means over time of the style clips' latents, `(clips, dims)`."""
-        count = len(self.judge.requests)
-        return torch.cat([model.style_mean(self.style(index).bass[None]).cpu() for index in range(count)])
+    def means(self, model: BassAccompaniment, decibels: float = 0.0) -> Tensor:
+        """Means over time of the latents of the style clips, played louder by `decibels`: `(clips, dims)`."""
+        factor = np.float32(10 ** (decibels / 20))
+        styles = (self.style(index).bass[None] * factor for index in range(len(self.judge.requests)))
+        return torch.cat([model.style_mean(style).cpu() for style in styles])
 
     def distances(self, heard: Sequence[Heard]) -> dict[str, list[float]]:
         """Distances of each bass from its style clip, and the mean one from the style clips of the others."""
@@ -86,9 +87,9 @@ class Styles:
             embedding = embed_keyed(key, lambda: sound, EMBEDDER, device=device)
         return float(self.classifier.identify(embedding) == self.style(index).bass_program)
 
-    def played(self, player: Player, sampling: Sampling) -> Sounds:
-        """What the model plays in the style of each clip; without grounding it is given no style."""
-        means = self.means(player.model) if sampling.grounding else None
+    def played(self, player: Player, sampling: Sampling, decibels: float = 0.0) -> Sounds:
+        """What the model plays in the style of each clip, given louder by `decibels`; no style without grounding."""
+        means = self.means(player.model, decibels) if sampling.grounding else None
         style = "" if means is None else content_hash(means.numpy().tobytes())
         for index, audio in enumerate(player.basses(sampling, means)):
             yield audio, player.key(index, sampling, style)

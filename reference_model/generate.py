@@ -15,14 +15,20 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
+from bassbench.arrangement import BASS_PROGRAMS
 from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
 from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.pretrained import find_device
+from bassbench.transcribe_command import RATE as TRANSCRIPTION_RATE
+from bassbench.transcribe_command import read_mono, write_midi
+from bassbench.transcription import transcribe
 from reference_model.autoencoder import Autoencoder
-from reference_model.pipeline import BassAccompaniment, OnStep, Sampling, level_gain, load, output_divisor
+from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, load, output_divisor, style_gain
 
 _SILENCE = 1e-4  # peak, -80 dBFS
 _BLOCK = 2**20  # samples read back at a time
+_MOST_VARIATIONS = 99
+_SHARE_DONE = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"  # of samples, whose number says nothing
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,16 @@ class Options:
     """Deviation of the noise that sampling starts from: below 1 more certain, less varied and a little quieter."""
     seed: int = 0
     """Another seed, another bass."""
+    variations: int = 1
+    """Basses to play, of this seed and those that follow it; NAME-1.wav, NAME-2.wav ... The mix is encoded once."""
+    with_mix: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write each bass together with the mix too, as NAME.with-mix.wav."""
+    midi: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write the notes of each bass too, as NAME.mid."""
     weights: str = "small"
     """Name of shipped weights, a folder with three .safetensors files, or org/name@revision on the Hugging Face Hub."""
-    device: str = "cpu"
-    """cpu, cuda, cuda:1 ..."""
+    device: str = "auto"
+    """auto (the GPU if there is one), cpu, cuda, cuda:1 ..."""
     threads: int | None = None
     compile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Compile the U-Net first, which takes a minute or more: pays for many steps or long mixes."""
@@ -58,17 +70,17 @@ class Options:
     """No progress bar and no summary."""
 
 
-def generate(options: Options) -> Path:
-    """Read, generate, write; returns the path written.
+def generate(options: Options) -> list[Path]:
+    """Read, generate, write; returns the paths written, take by take.
 
     Raises:
         BadInputError: a file cannot be used, a setting is out of range, or the weights are not there.
     """
-    output = options.output or options.mix.with_suffix(".bass.wav")
-    if output.suffix.lower() not in (".wav", ".flac"):
-        raise BadInputError(f"{output}: can write .wav or .flac, not '{output.suffix}'")
-    if output.resolve() in {path.resolve() for path in (options.mix, options.style) if path is not None}:
-        raise BadInputError(f"{output}: would overwrite the input; choose another --output")
+    takes = _takes(options)
+    inputs = {path.resolve() for path in (options.mix, options.style) if path is not None}
+    for path in (path for take in takes for path in take.paths):
+        if path.resolve() in inputs:
+            raise BadInputError(f"{path}: would overwrite the input; choose another --output")
     sampling = Sampling(
         steps=options.steps,
         cfg=options.cfg,
@@ -78,17 +90,44 @@ def generate(options: Options) -> Path:
     )
     model = load(options.weights, find_device(options.device))
     model = dataclasses.replace(model, compiled=options.compile)
-    with tqdm(total=options.steps, desc="generating", unit="step", disable=options.quiet) as bar:
-        accompany_file(
-            model,
-            options.mix,
-            output,
-            style=options.style,
-            seed=options.seed,
-            sampling=sampling,
-            on_step=lambda _: bar.update(),
-        )
-    return output
+    heard = _hear(model, options.mix, options.style, quiet=options.quiet)
+    for take in takes:
+        label = f" {take.number} of {len(takes)}" if len(takes) > 1 else ""
+        _play(model, heard, take, sampling=sampling, quiet=options.quiet, label=label)
+        if take.midi is not None:
+            _transcribe(take.bass, take.midi)
+    return [path for take in takes for path in take.paths]
+
+
+@dataclass(frozen=True)
+class _Take:
+    """One bass to play, and the files it becomes."""
+
+    number: int
+    seed: int
+    bass: Path
+    with_mix: Path | None = None
+    midi: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for path in (self.bass, self.with_mix, self.midi) if path is not None]
+
+
+def _takes(options: Options) -> list[_Take]:
+    """What is to be written; BadInputError for names and numbers that cannot be."""
+    output = options.output or options.mix.with_suffix(".bass.wav")
+    if output.suffix.lower() not in (".wav", ".flac"):
+        raise BadInputError(f"{output}: can write .wav or .flac, not '{output.suffix}'")
+    if not 1 <= options.variations <= _MOST_VARIATIONS:
+        raise BadInputError(f"--variations must be from 1 to {_MOST_VARIATIONS}, got {options.variations}")
+    takes = []
+    for number in range(1, options.variations + 1):
+        bass = output if options.variations == 1 else output.with_stem(f"{output.stem}-{number}")
+        with_mix = bass.with_stem(f"{bass.stem}.with-mix") if options.with_mix else None
+        midi = bass.with_suffix(".mid") if options.midi else None
+        takes.append(_Take(number, options.seed + number - 1, bass, with_mix, midi))
+    return takes
 
 
 def accompany_file(
@@ -99,7 +138,6 @@ def accompany_file(
     style: Path | None = None,
     seed: int = 0,
     sampling: Sampling | None = None,
-    on_step: OnStep | None = None,
 ) -> None:
     """What `BassAccompaniment.accompany` does for one mix, file to file: the memory needed does not grow with audio.
 
@@ -108,37 +146,94 @@ def accompany_file(
     Raises:
         BadInputError: a file cannot be read or written, is silent, or is shorter than 1 s.
     """
+    _play(model, _hear(model, mix, style, quiet=True), _Take(1, seed, output), sampling=sampling, quiet=True)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What the model knows of a mix and a style: enough for any number of basses."""
+
+    mix: Path
+    samples: int
+    gain: np.ndarray
+    latent: Tensor
+    style_mean: Tensor | None
+
+
+def _hear(model: BassAccompaniment, mix: Path, style: Path | None, *, quiet: bool) -> _Heard:
     samples, rms = _measured(mix)
-    if style is not None:
-        _measured(style)
     gain = level_gain(np.array(rms))
+    style_samples, style_rms = (0, 0.0) if style is None else _measured(style)
+    with tqdm(total=samples + style_samples, desc="encoding", bar_format=_SHARE_DONE, disable=quiet) as bar:
+        latent = _encoded(model.mix_autoencoder, mix, gain, bar)
+        style_mean = None
+        if style is not None:
+            style_mean = _encoded(model.bass_autoencoder, style, style_gain(np.array(style_rms)), bar).mean(dim=2)
+    return _Heard(mix, samples, gain, latent, style_mean)
+
+
+def _play(
+    model: BassAccompaniment, heard: _Heard, take: _Take, *, sampling: Sampling | None, quiet: bool, label: str = ""
+) -> None:
+    """Sample, decode and write one bass, and what it is with the mix where that is asked for."""
+    steps = (sampling or model.sampling).steps
+    with tqdm(total=steps, desc=f"sampling{label}", unit="step", disable=quiet) as bar:
+        latent = model.generate_latents(
+            heard.latent,
+            seeds=[take.seed],
+            style_mean=heard.style_mean,
+            sampling=sampling,
+            on_step=lambda _: bar.update(),
+        )
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent) as decoded:
-            mix_latent = _encoded(model.mix_autoencoder, mix, gain)
-            style_mean = None if style is None else _encoded(model.bass_autoencoder, style).mean(dim=2)
-            latent = model.generate_latents(
-                mix_latent, seeds=[seed], style_mean=style_mean, sampling=sampling, on_step=on_step
-            )
+        take.bass.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=take.bass.parent) as decoded:
             peak = 0.0
-            for piece in model.bass_autoencoder.decode_stream(latent, samples):
-                frames = np.ascontiguousarray(piece[0].cpu().numpy().T)
-                peak = max(peak, float(frames.max()), -float(frames.min()))
-                decoded.write(frames.tobytes())
-            decoded.seek(0)
-            divisor = output_divisor(gain, np.array(peak, np.float32))
-            write_audio_blocks(output, (block / divisor for block in _read_back(decoded)), SAMPLE_RATE)
+            with tqdm(total=heard.samples, desc=f"decoding{label}", bar_format=_SHARE_DONE, disable=quiet) as bar:
+                for piece in model.bass_autoencoder.decode_stream(latent, heard.samples):
+                    frames = np.ascontiguousarray(piece[0].cpu().numpy().T)
+                    peak = max(peak, float(frames.max()), -float(frames.min()))
+                    decoded.write(frames.tobytes())
+                    bar.update(len(frames))
+            divisor = output_divisor(heard.gain, np.array(peak, np.float32))
+            write_audio_blocks(take.bass, (block / divisor for block in _read_back(decoded)), SAMPLE_RATE)
+            if take.with_mix is not None:
+                peak = max(float(np.abs(block).max()) for block in _with_mix(heard.mix, decoded, divisor))
+                loudest = np.float32(max(1.0, peak / 0.999))  # both are turned down together, rather than clipped
+                blocks = (block / loudest for block in _with_mix(heard.mix, decoded, divisor))
+                write_audio_blocks(take.with_mix, blocks, SAMPLE_RATE)
     except OSError as error:
-        raise BadInputError(f"{output}: cannot write ({error})") from None
+        raise BadInputError(f"{take.bass}: cannot write ({error})") from None
 
 
-def _encoded(autoencoder: Autoencoder, path: Path, gain: np.ndarray | float = 1.0) -> Tensor:
-    """Latents `(1, dims, frames)` of a file times `gain`."""
-    blocks = (torch.from_numpy(block * np.float32(gain))[None] for block in audio_blocks(path))
-    return torch.cat(list(autoencoder.encode_stream(blocks)), dim=2)
+def _transcribe(bass: Path, output: Path) -> None:
+    notes = transcribe(read_mono(bass), TRANSCRIPTION_RATE)
+    if not notes:
+        print(f"no note is heard in {bass}: {output} has none", file=sys.stderr)
+    write_midi(output, notes, program=BASS_PROGRAMS[1])
+
+
+def _with_mix(mix: Path, decoded: BinaryIO, divisor: np.ndarray) -> Iterator[np.ndarray]:
+    """The sum of a mix and the decoded bass over its divisor, in blocks `(2, samples)`."""
+    decoded.seek(0)
+    for block in audio_blocks(mix):
+        bass = np.frombuffer(decoded.read(8 * block.shape[1]), np.float32).reshape(-1, 2).T
+        yield block + bass / divisor
+
+
+def _encoded(autoencoder: Autoencoder, path: Path, gain: np.ndarray, bar: tqdm) -> Tensor:
+    """Latents `(1, dims, frames)` of a file times `gain`; the bar moves by samples."""
+
+    def blocks() -> Iterator[Tensor]:
+        for block in audio_blocks(path):
+            yield torch.from_numpy(block * np.float32(gain))[None]
+            bar.update(block.shape[1])
+
+    return torch.cat(list(autoencoder.encode_stream(blocks())), dim=2)
 
 
 def _read_back(file: BinaryIO) -> Iterator[np.ndarray]:
+    file.seek(0)
     while data := file.read(8 * _BLOCK):
         yield np.frombuffer(data, np.float32).reshape(-1, 2).T
 
@@ -165,9 +260,9 @@ def main() -> None:
             if options.threads < 1:
                 raise BadInputError(f"threads must be at least 1, got {options.threads}")
             torch.set_num_threads(options.threads)
-        output = generate(options)
+        written = generate(options)
         if not options.quiet:
-            print(f"wrote {output}", file=sys.stderr)
+            print(f"wrote {', '.join(map(str, written))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ from experiments.grounding import (
     MATCH_CHANGE,
     PLAIN,
     QUICK,
+    SOFTER,
     Grounding,
     changes,
     findings,
 )
-from experiments.playing import FAD, MATCH
+from experiments.playing import FAD, LEVEL, MATCH
 from experiments.styles import ANCHORS, CODEC, COSINE, DIFFERENT, EUCLIDEAN, SAME, other_program, replayed
 from reference_model.pipeline import BassAccompaniment
 
@@ -56,7 +57,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     assert sorted(path.name for path in config.output.iterdir()) == ["grounding", *kinds]
     rows = RowStore(config.output / "grounding.jsonl").rows()
     found = {(r.system, r.setting.get("strength"), r.setting.get("exponent"), r.metric): r.value for r in rows}
-    assert len(found) == len(rows) == (5 + 1) * 8 + 3 * 11
+    assert len(found) == len(rows) == (5 + 1) * 9 + 4 * 12
     # The right notes in the right timbre are nearer to the style than in a wrong one, and the classifier hears it.
     assert found[SAME, None, None, COSINE] < found[DIFFERENT, None, None, COSINE]
     assert found[SAME, None, None, IDENTIFIED] >= 0.5 > found[DIFFERENT, None, None, IDENTIFIED]
@@ -66,11 +67,13 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     change = found[GROUNDED, 1.0, 2.0, MATCH] - found[PLAIN, 0.0, 2.0, MATCH]
     assert found[GROUNDED, 1.0, 2.0, MATCH_CHANGE] == pytest.approx(change, abs=1e-4)
     assert found[GROUNDED, 1.0, 0.0, FAD] != found[GROUNDED, 1.0, 2.0, FAD] != found[GROUNDED, 0.5, 2.0, FAD]
+    for metric in (LEVEL, COSINE):  # the style's level is not part of its timbre
+        assert found[SOFTER, None, None, metric] == pytest.approx(found[GROUNDED, 1.0, 2.0, metric], abs=0.02)
     assert "0.269 grounded against 0.644 not" in (config.output / "grounding.md").read_text()
     assert "The paper finds (Table 1)" in capsys.readouterr().out
 
     written = {path: path.read_bytes() for path in config.output.rglob("*") if path.is_file()}
-    assert len(written) == 4 + len(ANCHORS) + 4
+    assert len(written) == 4 + len(ANCHORS) + 5
     for module, name in ((BassAccompaniment, "generate_latents"), (playing, "cached_clip"), (playing, "fad")):
         monkeypatch.setattr(module, name, None)
     config.run()
@@ -118,13 +121,15 @@ def test_findings_compare_with_table_1() -> None:
     rows += [made_row(SAME, metric, 0.1, 0.1, 0.1) for metric in (COSINE, EUCLIDEAN)]
     for system, strength, cosine in ((PLAIN, 0.0, 0.6), (GROUNDED, 1.0, 0.2), (GROUNDED, 0.5, 0.3)):
         setting = {"strength": strength, "exponent": 2.0}
-        values = {COSINE: cosine, EUCLIDEAN: 2 * cosine, IDENTIFIED: 1 - cosine, FAD: 20.0}
+        values = {COSINE: cosine, EUCLIDEAN: 2 * cosine, IDENTIFIED: 1 - cosine, FAD: 20.0, LEVEL: -2.0}
         rows += [made_row(system, metric, value, value, value, **setting) for metric, value in values.items()]
     setting = {"strength": 1.0, "exponent": 2.0}
     rows.append(made_row(GROUNDED, COSINE_RATIO, 1 / 3, 0.3, 0.36, **setting))
     rows.append(made_row(GROUNDED, EUCLIDEAN_RATIO, 0.6, 0.4, 0.7, **setting))
     rows.append(made_row(GROUNDED, MATCH_CHANGE, -0.1, -0.2, -0.05, **setting))
+    rows.append(made_row(SOFTER, LEVEL, -2.1, -3.0, -1.0))
     said = findings(rows)
+    assert "12 dB softer move the level of the bass from -2.0 to -2.1 dB" in said
     assert "ratios of 0.42 and 0.49" in said
     assert "cosine distance is 0.200 against 0.600, a ratio of 0.33 [0.30, 0.36]: the paper's is reached." in said
     assert "0.60 [0.40, 0.70]: the paper's is not reached, within the interval" in said

@@ -72,6 +72,18 @@ def test_level_follows_the_mix(model: BassAccompaniment) -> None:
     assert loud[1] == pytest.approx(loud[0] / 2, rel=0.01)
 
 
+def test_the_level_of_the_style_is_not_copied(model: BassAccompaniment) -> None:
+    mix, style = music(2)[None], music(2, seed=5)[None]
+    means = [model.style_mean(style * factor) for factor in (1.0, 0.25, 0.06)]
+    for softer in means[1:]:
+        torch.testing.assert_close(softer, means[0], atol=1e-4, rtol=1e-3)
+    noise = np.random.default_rng(0).standard_normal(style.shape).astype(np.float32)
+    assert (model.style_mean(noise) - means[0]).abs().max() > 0.01  # the timbre is
+    loud, soft = (model.accompany(mix, style=style * factor, seeds=[0]) for factor in (1.0, 0.06))
+    np.testing.assert_allclose(soft, loud, atol=1e-2 * float(np.abs(loud).max()))
+    assert torch.isfinite(model.style_mean(np.zeros_like(style))).all()
+
+
 def test_level_gain() -> None:
     gain = level_gain(np.array([0.0, 1e-3, 0.1, 0.9]))
     assert gain[0] == 1 and gain[2] == 1
