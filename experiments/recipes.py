@@ -29,10 +29,9 @@ from bassbench.table import markdown
 from bassbench.training_data import training_stems
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS
-from reference_model.config import AUTOENCODERS, AutoencoderConfig, Stage
 from reference_model.diffusion_settings import DEFAULTS, TrainingConfig
 from reference_model.latents import song_latents
+from reference_model.presets import AUTOENCODERS, PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS, AutoencoderConfig, Stage
 from reference_model.studies import output_folder
 from reference_model.unet import UNETS, UNet
 

@@ -15,13 +15,15 @@ from torch.nn import functional as F
 
 from bassbench.bad_input import BadInputError
 from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
-from reference_model.autoencoder import CHUNK, Autoencoder
-from reference_model.config import R_TIME, SAMPLE_RATE
+from reference_model import codec
+from reference_model.autoencoder import Autoencoder
+from reference_model.codec import CHUNK
 from reference_model.diffusion import Schedule, cosine, denoiser, falling_levels
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
 from reference_model.inference import prepared
 from reference_model.latents import encoder_hash
+from reference_model.presets import R_TIME, SAMPLE_RATE
 from reference_model.sampler import SAMPLERS, noise_for_seeds
 from reference_model.unet import UNet
 from reference_model.windows import windowed
@@ -160,14 +162,14 @@ class BassAccompaniment:
         for start in range(0, len(mix), self._coded_together):
             these, size = slice(start, start + self._coded_together), CHUNK * R_TIME
             blocks = (mix[these, :, at : at + size] * gain[these] for at in range(0, mix.shape[2], size))
-            pieces = self.mix_autoencoder.encode_stream(map(torch.from_numpy, blocks))
+            pieces = codec.encode_stream(self.mix_autoencoder, map(torch.from_numpy, blocks))
             latents.append(torch.cat(list(pieces), dim=2))
         return torch.cat(latents)
 
     def style_mean(self, style: np.ndarray) -> Tensor:
         """Mean over time of the latents of styles `(batch, 2, samples)` times their `style_gain`: `(batch, dims)`."""
         louder = np.asarray(style, np.float32) * style_gain(_rms(style))
-        return self.bass_autoencoder.encode(torch.from_numpy(louder)).mean(dim=2)
+        return codec.encode(self.bass_autoencoder, torch.from_numpy(louder)).mean(dim=2)
 
     @torch.inference_mode()
     def generate_latents(
@@ -210,7 +212,7 @@ class BassAccompaniment:
         audio = np.empty((len(latent), 2, latent.shape[-1] * R_TIME if samples is None else samples), np.float32)
         for start in range(0, len(latent), self._coded_together):
             these, at = slice(start, start + self._coded_together), 0
-            for piece in self.bass_autoencoder.decode_stream(latent[these], samples):
+            for piece in codec.decode_stream(self.bass_autoencoder, latent[these], samples):
                 audio[these, :, at : at + piece.shape[2]] = piece.cpu().numpy()
                 at += piece.shape[2]
         return audio
@@ -222,8 +224,8 @@ class BassAccompaniment:
             BadInputError: there is no such path, or the bass is not stereo or empty.
         """
         coder = self.bass_autoencoder
-        latent = coder.encode(torch.from_numpy(bass)[None])
-        return coder.decode(latent, bass.shape[1], network=network)[0].cpu().numpy()
+        latent = codec.encode(coder, torch.from_numpy(bass)[None])
+        return codec.decode(coder, latent, bass.shape[1], network=network)[0].cpu().numpy()
 
 
 def level_gain(rms: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from bassbench.runs import RunFolder
-from reference_model.config import R_TIME
 from reference_model.diffusion import v_loss
+from reference_model.presets import R_TIME
 from reference_model.train_autoencoder import TrainAutoencoder, prepare, train_step
 from reference_model.unet import UNETS, UNet
 
