@@ -10,7 +10,7 @@ from bassbench.baselines import OTHER, REAL
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 from experiments.panels import headline, level_line, panels
-from reference_model.config import R_TIME, SAMPLE_RATE
+from reference_model.presets import R_TIME, SAMPLE_RATE
 
 _METRICS = ("chord-tone share", "match score")
 _DASHED = ("bias taken away", "no positions")

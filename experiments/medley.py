@@ -23,8 +23,8 @@ from bassbench.song_bank import Chord
 from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import score_features
-from reference_model.config import R_TIME, SAMPLE_RATE
 from reference_model.pipeline import BassAccompaniment, level_gain
+from reference_model.presets import R_TIME, SAMPLE_RATE
 
 
 @dataclass(frozen=True)

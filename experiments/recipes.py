@@ -30,10 +30,9 @@ from bassbench.training_data import training_stems
 from bassbench.untrusted_json import parse_json
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS
-from reference_model.config import AUTOENCODERS, AutoencoderConfig, Stage
 from reference_model.diffusion_settings import DEFAULTS, SHIPPED, TrainingConfig, autoencoder_paths
 from reference_model.latents import song_latents
+from reference_model.presets import AUTOENCODERS, PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS, AutoencoderConfig, Stage
 from reference_model.studies import output_folder, refuse_other_pages
 from reference_model.unet import UNETS, UNet
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.phase import griffin_lim, noise_phase
 from reference_model.stft import magnitude
@@ -51,8 +52,8 @@ def from_magnitudes(coder: Autoencoder, audio: np.ndarray, iterations: int) -> n
 
 @torch.inference_mode()
 def _through(coder: Autoencoder, audio: np.ndarray, *, network: bool) -> np.ndarray:
-    latent = coder.encode(torch.from_numpy(audio)[None].to(coder.feature_mean.device))
-    return coder.decode(latent, audio.shape[1], network=network)[0].cpu().numpy()
+    latent = codec.encode(coder, torch.from_numpy(audio)[None].to(coder.feature_mean.device))
+    return codec.decode(coder, latent, audio.shape[1], network=network)[0].cpu().numpy()
 
 
 Encode = Callable[[np.ndarray], np.ndarray]
@@ -69,13 +70,13 @@ def encoders(coder: Autoencoder) -> dict[str, Encode]:
 
 @torch.inference_mode()
 def _latent(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
-    return coder.encode(torch.from_numpy(audio)[None].to(coder.feature_mean.device))[0].cpu().numpy()
+    return codec.encode(coder, torch.from_numpy(audio)[None].to(coder.feature_mean.device))[0].cpu().numpy()
 
 
 @torch.inference_mode()
 def _principal(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
     latent = _principal_latent(coder, audio)
-    return coder.decode(latent, audio.shape[1], network=False)[0].cpu().numpy()
+    return codec.decode(coder, latent, audio.shape[1], network=False)[0].cpu().numpy()
 
 
 @torch.inference_mode()

@@ -1,30 +1,25 @@
 """Spectrogram autoencoder (paper, section 3.1): stereo audio to a short sequence of latents and back.
 
-The public surface is two verbs, `encode` and `decode`, for audio of any length; `encode_stream` and `decode_stream`
-do the same a chunk at a time, in bounded memory.
+Spectrogram, encoder, decoder, magnitude and phase, inverse STFT: plain and, but for the integration of the phase,
+differentiable. `reference_model.codec` does the same for audio of any length, in bounded memory.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bassbench.bad_input import BadInputError
 from bassbench.pretrained import load_pretrained
 from bassbench.runs import save_tensors
-from reference_model.analysis import analyse
 from reference_model.blocks import Decoder, Encoder
-from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
-from reference_model.linear_path import LinearPath, stacked, unstacked
-from reference_model.phase import unit
+from reference_model.linear_path import LinearPath, least_squares, principal_components, stacked, unstacked
+from reference_model.phase import integrate, neutral_advance, noise_phase, unit
+from reference_model.presets import R_TIME, SAMPLE_RATE, AutoencoderConfig
 from reference_model.stft import istft, magnitude, stft
-from reference_model.synthesis import synthesise
 
-CHUNK = 512
-"""Latent frames encoded or decoded at a time (47 s): it changes the memory needed, not the result."""
 _LOUDEST = 2.0
 """Upper bound of decoded log magnitudes (a sine at full scale has 0)."""
 
@@ -82,7 +77,7 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_std", torch.ones(config.dims))
         self.register_buffer("feature_weight", feature_weight(config), persistent=False)
 
-    # Audio to latents
+    # Spectrogram
 
     def log_magnitude(self, audio: Tensor) -> Tensor:
         """`(batch, 2, samples)` to log(|S| + floor) of mid and side, `(batch, 2, frames, bins)`."""
@@ -97,6 +92,8 @@ class Autoencoder(nn.Module):
         """Left and right to (L + R) / 2 and (L - R) / 2, `(batch, 2, samples)`."""
         left, right = audio.float().unbind(1)
         return torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
+
+    # Encoder
 
     def features(self, log_magnitude: Tensor, stack: int) -> Tensor:
         """Centred, weighted, stacked: `(batch, frames / stack, 2 * stack * network_bins)`; higher bins are not read."""
@@ -113,40 +110,16 @@ class Autoencoder(nn.Module):
             paths.append(self.run(self.encoder, self.features(log_magnitude, self.config.stack)))
         return torch.stack(paths).sum(0)
 
-    def encode(self, audio: Tensor, *, chunk: int = CHUNK) -> Tensor:
+    def encode(self, audio: Tensor) -> Tensor:
         """Standardised latents `(batch, dims, ceil(samples / 4096))` of audio `(batch, 2, samples)`.
 
-        Latent frame i is centred on the samples from 4096 i to 4096 (i + 1).  Raises BadInputError for another
-        number of channels or no samples.
+        Latent frame i is centred on the samples from 4096 i to 4096 (i + 1).
         """
-        return torch.cat(list(self.encode_stream(audio.split(chunk * R_TIME, dim=-1), chunk=chunk)), dim=2)
+        whole = nn.functional.pad(audio, (0, -audio.shape[-1] % R_TIME))
+        latent = self.latent(self.log_magnitude(whole))
+        return ((latent - self.latent_mean) / self.latent_std).transpose(1, 2)
 
-    @torch.no_grad()
-    def encode_stream(self, blocks: Iterable[Tensor], *, chunk: int = CHUNK) -> Iterator[Tensor]:
-        """The latents of `encode`, `chunk` frames at a time, of audio that comes in blocks of any lengths."""
-        reach, start, first = self._encoder_reach, 0, 0  # next latent frame, and where the audio held begins
-        held: Tensor | None = None
-        for block in itertools.chain(blocks, [None]):
-            if block is not None:
-                if block.ndim != 3 or block.shape[1] != 2:
-                    raise BadInputError(f"audio must be (batch, 2, samples >= 1), got {tuple(block.shape)}")
-                block = block.to(self.feature_mean.device)
-                held = block if held is None else torch.cat([held, block], dim=-1)
-            if held is None or (block is None and not start and not held.shape[-1]):
-                raise BadInputError("audio must be (batch, 2, samples >= 1), got no samples")
-            there = first + (-(-held.shape[-1] // R_TIME) if block is None else held.shape[-1] // R_TIME)
-            while start + chunk + reach <= there or (block is None and start < there):
-                low, stop = max(start - reach, 0), min(start + chunk, there)
-                high = min(stop + reach, there)
-                piece = held[..., (low - first) * R_TIME : (high - first) * R_TIME]
-                piece = nn.functional.pad(piece, (0, (high - low) * R_TIME - piece.shape[-1]))
-                latent = analyse(self, piece)[:, start - low : stop - low]
-                yield ((latent - self.latent_mean) / self.latent_std).transpose(1, 2).contiguous()
-                start = stop
-            done = max(start - reach, 0)
-            held, first = held[..., (done - first) * R_TIME :], done
-
-    # Latents to audio
+    # Decoder: magnitude and phase
 
     def decoded(self, latent: Tensor) -> Spectrum:
         """Spectrum below `top_hz` of latents `(batch, latent frames, dims)`, not standardised."""
@@ -167,6 +140,27 @@ class Autoencoder(nn.Module):
         """Inverse of the logarithm of `log_magnitude`, never negative."""
         return (log_magnitude.clamp(max=_LOUDEST).exp() - self.config.floor).clamp(min=0.0)
 
+    def with_integrated_phase(self, spectrum: Spectrum, initial: Tensor) -> Spectrum:
+        """The mid's phase in place of its steps; `initial` `(frames, bins)` is that of what nothing determines.
+
+        Without gradients.  # Not in the paper.
+        """
+        overlap, bins = self.config.window // self.config.hop, spectrum.cosine.shape[-1]
+        advance, delay = torch.atan2(spectrum.sine[:, :2], spectrum.cosine[:, :2]).unbind(1)
+        advance = advance + neutral_advance(bins, overlap, advance.device)
+        size = self.magnitude(spectrum.log_magnitude[:, 0])
+        sizes, steps, delays = (x.detach().cpu().numpy() for x in (size, advance, delay + torch.pi))
+        start, silent = initial.cpu().numpy(), np.zeros(bins, np.float32)
+        phases = [
+            integrate(sizes[clip], steps[clip], delays[clip], start, silent, silent) for clip in range(len(sizes))
+        ]
+        phase = torch.from_numpy(np.stack(phases)).to(size.device)
+        cosine, sine = (
+            torch.stack([mid, relative[:, 2]], dim=1)
+            for mid, relative in ((phase.cos(), spectrum.cosine), (phase.sin(), spectrum.sine))
+        )
+        return Spectrum(spectrum.log_magnitude, cosine, sine)
+
     def complex_spectrum(self, spectrum: Spectrum) -> Tensor:
         """Complex mid and side `(batch, 2, frames, bins)` of magnitudes and two phasors."""
         magnitude = self.magnitude(spectrum.log_magnitude)
@@ -176,35 +170,26 @@ class Autoencoder(nn.Module):
         real, imaginary = torch.stack([cosine, side_cosine], 1), torch.stack([sine, side_sine], 1)
         return torch.complex(magnitude * real, magnitude * imaginary)
 
+    # Inverse STFT
+
     def waveform(self, spectrum: Tensor) -> Tensor:
         """Left and right `(batch, 2, samples)` of complex mid and side `(batch, 2, frames, bins)`."""
         mid, side = istft(spectrum, self.config.window, self.config.hop).unbind(1)
         return torch.stack([mid + side, mid - side], dim=1)
 
-    def decode(self, latent: Tensor, samples: int | None = None, *, network: bool = True, chunk: int = CHUNK) -> Tensor:
-        """Audio `(batch, 2, samples)` of standardised latents `(batch, dims, frames)`.
-
-        `samples` defaults to all 4096 of every frame.  Without `network` it is that of the linear path alone.  Raises
-        BadInputError for latents of another size, and without `network` for an autoencoder that is nothing without.
-        """
-        return torch.cat(list(self.decode_stream(latent, samples, network=network, chunk=chunk)), dim=-1)
-
-    @torch.no_grad()
-    def decode_stream(
-        self, latent: Tensor, samples: int | None = None, *, network: bool = True, chunk: int = CHUNK
-    ) -> Iterator[Tensor]:
-        """The audio of `decode` in pieces; the network runs on `chunk` latent frames at a time."""
-        config = self.config
-        if latent.ndim != 3 or latent.shape[1] != config.dims or not latent.shape[2]:
-            raise BadInputError(f"latents must be (batch, {config.dims}, frames >= 1), got {tuple(latent.shape)}")
-        count = latent.shape[2]
-        if not network and (self.linear is None or not config.integrate_phase):
-            raise BadInputError("this autoencoder has no linear path with integrated phase; decode with the network")
-        samples = count * R_TIME if samples is None else samples
-        if not 0 < samples <= count * R_TIME:
-            raise BadInputError(f"{count} latent frames decode to at most {count * R_TIME} samples, not {samples}")
-        frames = latent.to(self.latent_std).transpose(1, 2) * self.latent_std + self.latent_mean
-        yield from synthesise(self, frames, samples, chunk=chunk, network=network)
+    def decode(self, latent: Tensor) -> Tensor:
+        """Audio `(batch, 2, 4096 frames)` of standardised latents `(batch, dims, frames)`."""
+        bins = self.config.network_bins
+        frames = latent.transpose(1, 2) * self.latent_std + self.latent_mean
+        below = self.decoded(frames)
+        # Above the network's bins the linear path has magnitudes and nothing has a phase.
+        shape = (2, self.config.frames_per_latent, self.config.bins)
+        noise = noise_phase(0, latent.shape[2], shape, latent.device).transpose(0, 1).flatten(1, 2)
+        if self.config.integrate_phase:
+            below = self.with_integrated_phase(below, noise[0, :, :bins])
+        size = self.magnitude(self.linear_log_magnitude(frames, slice(bins, None)))
+        above = torch.polar(size, noise[..., bins:].expand_as(size))
+        return self.waveform(torch.cat([self.complex_spectrum(below), above], dim=-1))
 
     def run(self, network: nn.Module, sequence: Tensor) -> Tensor:
         """A network's output in float32, computed in `network_dtype`."""
@@ -212,12 +197,37 @@ class Autoencoder(nn.Module):
         with torch.autocast(sequence.device.type, dtype=self.network_dtype, enabled=reduced):
             return network(sequence).float()
 
-    @property
-    def _encoder_reach(self) -> int:
-        """Latent frames on either side that a latent can depend on, the STFT's window included."""
-        network = self.encoder.reach if self.encoder is not None else 0
-        frames = network * self.config.stack + self.config.window // self.config.hop
-        return -(-frames // self.config.frames_per_latent)
+    # Not in the paper: what the linear path holds before the networks are trained.
+
+    @torch.no_grad()
+    def fit_linear_path(self, audio: Callable[[], Iterator[Tensor]]) -> None:
+        """Fit mean, components and readout of the linear path in place, in three passes over the same audio.
+
+        `audio()` starts a new pass and yields `(batch, 2, samples)`.  Afterwards the linear path's latents have mean 0
+        and deviation 1 on that audio.
+        """
+        linear, stack = self.linear, self.config.frames_per_latent
+        if linear is None:
+            raise ValueError("this configuration has no linear path to fit")
+        count, total = 0, torch.zeros_like(self.feature_mean)
+        for batch in audio():
+            log_magnitude = self.log_magnitude(batch)
+            total += log_magnitude.sum((0, 2))
+            count += log_magnitude.shape[0] * log_magnitude.shape[2]
+        self.feature_mean.copy_(total / max(count, 1))
+        features = (self.features(self.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
+        components, deviations = principal_components(features, self.config.dims)
+        linear.components.copy_(components)
+        linear.score_std.copy_(deviations)
+        seen = map(self.log_magnitude, audio())
+        pairs = (
+            (
+                linear.encode(self.features(log_magnitude, stack)).flatten(0, 1),
+                stacked(log_magnitude - self.feature_mean[:, None], stack).flatten(0, 1),
+            )
+            for log_magnitude in seen
+        )
+        linear.readout.copy_(least_squares(pairs))
 
     @torch.no_grad()
     def standardise(self, audio: Iterable[Tensor]) -> None:
@@ -227,9 +237,10 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: there are no latents.
         """
-        count, total, squares = 0, 0.0, 0.0
+        count, total = 0, torch.zeros_like(self.latent_mean, dtype=torch.float64)
+        squares = torch.zeros_like(total)
         for batch in audio:
-            latent = analyse(self, batch.to(self.latent_mean.device)).flatten(0, 1).double()
+            latent = self.latent(self.log_magnitude(batch.to(self.latent_mean.device))).flatten(0, 1).double()
             count, total, squares = count + len(latent), total + latent.sum(0), squares + latent.square().sum(0)
         if not count:
             raise ValueError("standardising needs some audio")

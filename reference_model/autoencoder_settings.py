@@ -10,8 +10,7 @@ from bassbench.bad_input import BadInputError
 from bassbench.names import unknown_name
 from bassbench.run_settings import RunSettings, refuse_impossible
 from bassbench.runs import RunFolder
-from reference_model.autoencoder_objective import RECIPES, Recipe
-from reference_model.config import AUTOENCODERS, AutoencoderConfig
+from reference_model.presets import AUTOENCODERS, RECIPES, AutoencoderConfig, Recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

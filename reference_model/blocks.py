@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reference_model.config import Stage
+from reference_model.presets import Stage
 
 
 def to_image(sequence: Tensor) -> Tensor:

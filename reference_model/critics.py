@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_model.blocks import FrameNorm, ResidualBlock, convolution, to_image, to_sequence
-from reference_model.spectral_loss import mel_bands
+from reference_model.losses import mel_bands
 from reference_model.stft import magnitude, stft
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from bassbench.runs import step_generator
 from bassbench.trainer import example_generator
 from reference_model.autoencoder_settings import TrainAutoencoder
-from reference_model.config import R_TIME, AutoencoderConfig
+from reference_model.presets import R_TIME, AutoencoderConfig
 
 
 class AudioClips(Protocol):

@@ -7,9 +7,10 @@ import torch
 
 from bassbench.bad_input import BadInputError
 from bassbench.embed import Embedder, WindowFunction
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import R_TIME, SAMPLE_RATE
 from reference_model.pipeline import WEIGHTS
+from reference_model.presets import R_TIME, SAMPLE_RATE
 
 _FILE = WEIGHTS / "small" / "bass_autoencoder.safetensors"
 _LICENCE = "see reference_model/weights/LICENSE"
@@ -40,7 +41,7 @@ def _load(device: str) -> WindowFunction:
     @torch.inference_mode()
     def embeddings(audio: np.ndarray) -> np.ndarray:
         stereo = torch.from_numpy(np.ascontiguousarray(np.broadcast_to(audio, (1, 2, len(audio))), dtype=np.float32))
-        latent = autoencoder.encode(stereo.to(device))[0].float().cpu()
+        latent = codec.encode(autoencoder, stereo.to(device))[0].float().cpu()
         windows = latent[:, : len(audio) // (_FRAMES * R_TIME) * _FRAMES].unflatten(1, (-1, _FRAMES))
         return torch.cat([windows.mean(dim=2), windows.std(dim=2)]).T.numpy()
 

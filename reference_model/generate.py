@@ -24,6 +24,7 @@ from bassbench.pretrained import find_device
 from bassbench.transcribe_command import RATE as TRANSCRIPTION_RATE
 from bassbench.transcribe_command import read_mono, write_midi
 from bassbench.transcription import transcribe
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, load, output_divisor, style_gain
 
@@ -201,7 +202,7 @@ def _play(
         with tempfile.TemporaryFile(dir=take.bass.parent) as decoded:
             peak = 0.0
             with tqdm(total=heard.samples, desc=f"decoding{label}", bar_format=_SHARE_DONE, disable=quiet) as bar:
-                for piece in model.bass_autoencoder.decode_stream(latent, heard.samples):
+                for piece in codec.decode_stream(model.bass_autoencoder, latent, heard.samples):
                     frames = np.ascontiguousarray(piece[0].cpu().numpy().T)
                     peak = max(peak, float(frames.max()), -float(frames.min()))
                     decoded.write(frames.tobytes())
@@ -240,7 +241,7 @@ def _encoded(autoencoder: Autoencoder, path: Path, gain: np.ndarray, bar: tqdm) 
             yield torch.from_numpy(block * np.float32(gain))[None]
             bar.update(block.shape[1])
 
-    return torch.cat(list(autoencoder.encode_stream(blocks())), dim=2)
+    return torch.cat(list(codec.encode_stream(autoencoder, blocks())), dim=2)
 
 
 def _read_back(file: BinaryIO) -> Iterator[np.ndarray]:

@@ -1,14 +1,13 @@
 """Style grounding (paper, section 3.3): the mean of the latent over time carries the timbre, so it is steered."""
 
-import math
-from collections.abc import Callable
-
 from torch import Tensor
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
+from reference_model.diffusion import Denoiser, Schedule
 
 
-def grounded(denoiser: Denoiser, style_mean: Tensor, *, strength: float = 1.0, exponent: float = 2.0) -> Denoiser:
+def grounded(
+    denoiser: Denoiser, style_mean: Tensor, schedule: Schedule, *, strength: float = 1.0, exponent: float = 2.0
+) -> Denoiser:
     """c <- c - mean_t(c) + beta^2 mean_t(style) + (1 - beta^2) mean_t(c), on the clean estimate at every step.
 
     `style_mean` `(batch, dims)` or `(1, dims)` is the style latent's mean over its frames. At the first step (level
@@ -24,7 +23,8 @@ def grounded(denoiser: Denoiser, style_mean: Tensor, *, strength: float = 1.0, e
     def estimate(noisy: Tensor, level: Tensor) -> Tensor:
         clean = denoiser(noisy, level)
         mean = clean.mean(dim=2, keepdim=True)
-        weight = strength * (math.pi / 2 * level).sin().clamp(min=0)[:, None, None] ** exponent
+        beta = schedule(level)[1].clamp(min=0)[:, None, None]
+        weight = strength * beta**exponent
         return clean - mean + weight * style_mean.to(clean)[:, :, None] + (1 - weight) * mean
 
     return estimate

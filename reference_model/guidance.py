@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
+from reference_model.diffusion import Denoiser
 
 
 def combine(conditional: Tensor, unconditional: Tensor, weight: float, phi: float) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from bassbench.bad_input import BadInputError
+from reference_model.diffusion import VPredictor
 from reference_model.positional_bias import Attention, PositionalBias
 from reference_model.unet import ChannelNorm, UNet
-from reference_model.windows import VPredictor
 
 _Copies = dict[tuple[bool, bool], tuple[int, VPredictor]]
 _PREPARED: "weakref.WeakKeyDictionary[UNet, _Copies]" = weakref.WeakKeyDictionary()

@@ -18,6 +18,7 @@ from bassbench.datasets import ClipSource, cached_clip
 from bassbench.files import cache_folder, cache_path, content_hash
 from bassbench.training_data import training_requests
 from bassbench.workers import in_processes
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 
 
@@ -117,7 +118,9 @@ def encode_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Standardised latents `(dims, frames)` of one mix and one bass `(2, samples)`."""
     both = zip((mix_autoencoder, bass_autoencoder), (mix, bass), strict=True)
-    mix_latent, bass_latent = (coder.encode(torch.from_numpy(audio)[None])[0].cpu().numpy() for coder, audio in both)
+    mix_latent, bass_latent = (
+        codec.encode(coder, torch.from_numpy(audio)[None])[0].cpu().numpy() for coder, audio in both
+    )
     return mix_latent, bass_latent
 
 

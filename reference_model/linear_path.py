@@ -4,18 +4,14 @@ Not in the paper.  From random weights a spectrogram autoencoder needs days to h
 at once, and the networks improve on it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 import scipy.sparse.linalg
 import torch
 from torch import Tensor, nn
 
-from reference_model.config import AutoencoderConfig
-
-if TYPE_CHECKING:
-    from reference_model.autoencoder import Autoencoder
+from reference_model.presets import AutoencoderConfig
 
 
 def stacked(planes: Tensor, stack: int) -> Tensor:
@@ -86,37 +82,3 @@ def least_squares(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         raise ValueError("least squares needs at least one batch")
     ridge = 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
     return torch.linalg.solve(gram + ridge, cross)
-
-
-def fit_linear_path(model: "Autoencoder", audio: Callable[[], Iterator[Tensor]]) -> None:
-    """Fit mean, components and readout of an autoencoder in place, in three passes over the same audio.
-
-    `audio()` starts a new pass and yields `(batch, 2, samples)`.  Afterwards the linear path's latents have mean 0
-    and deviation 1 on that audio.
-    """
-    linear = model.linear
-    if linear is None:
-        raise ValueError("this configuration has no linear path to fit")
-    with torch.no_grad():
-        count, total = 0, torch.zeros_like(model.feature_mean)
-        for batch in audio():
-            log_magnitude = model.log_magnitude(batch)
-            total += log_magnitude.sum((0, 2))
-            count += log_magnitude.shape[0] * log_magnitude.shape[2]
-        model.feature_mean.copy_(total / max(count, 1))
-        stack = model.config.frames_per_latent
-        features = (model.features(model.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
-        components, deviations = principal_components(features, model.config.dims)
-        linear.components.copy_(components)
-        linear.score_std.copy_(deviations)
-        linear.readout.copy_(least_squares(_scores_and_targets(model, linear, audio())))
-
-
-def _scores_and_targets(
-    model: "Autoencoder", linear: LinearPath, batches: Iterator[Tensor]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    for batch in batches:
-        log_magnitude = model.log_magnitude(batch)
-        scores = linear.encode(model.features(log_magnitude, model.config.frames_per_latent))
-        targets = stacked(log_magnitude - model.feature_mean[:, None], model.config.frames_per_latent)
-        yield scores.flatten(0, 1), targets.flatten(0, 1)

@@ -14,7 +14,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.bootstrap import Interval, statistic_interval
 from bassbench.metrics.harmony import chord_at
 from bassbench.song_bank import Chord
-from reference_model.config import R_TIME
+from reference_model.presets import R_TIME
 
 CONTEXT = 2
 _TRAIN_EVERY = 4  # neighbouring frames say nearly the same

@@ -17,13 +17,15 @@ from bassbench.bad_input import BadInputError
 from bassbench.limits import check_limits
 from bassbench.names import unknown_name
 from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
-from reference_model.autoencoder import CHUNK, Autoencoder
-from reference_model.config import R_TIME, SAMPLE_RATE
-from reference_model.diffusion import denoiser
+from reference_model import codec
+from reference_model.autoencoder import Autoencoder
+from reference_model.codec import CHUNK
+from reference_model.diffusion import Schedule, cosine, denoiser, falling_levels
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
 from reference_model.inference import prepared
 from reference_model.latents import encoder_hash
+from reference_model.presets import R_TIME, SAMPLE_RATE
 from reference_model.sampler import SAMPLERS, noise_for_seeds
 from reference_model.unet import UNet
 from reference_model.windows import windowed
@@ -88,6 +90,8 @@ class BassAccompaniment:
     """Run the U-Net in bfloat16: twice as fast where the hardware has it."""
     compiled: bool = False
     """Compile the U-Net: an evaluation takes a quarter less time, after a minute at the first clip of each length."""
+    schedule: Schedule = cosine
+    """The one that the U-Net was trained with."""
 
     def __post_init__(self) -> None:
         coders = (self.mix_autoencoder.config, self.bass_autoencoder.config)
@@ -148,14 +152,14 @@ class BassAccompaniment:
         for start in range(0, len(mix), self._coded_together):
             these, size = slice(start, start + self._coded_together), CHUNK * R_TIME
             blocks = (mix[these, :, at : at + size] * gain[these] for at in range(0, mix.shape[2], size))
-            pieces = self.mix_autoencoder.encode_stream(map(torch.from_numpy, blocks))
+            pieces = codec.encode_stream(self.mix_autoencoder, map(torch.from_numpy, blocks))
             latents.append(torch.cat(list(pieces), dim=2))
         return torch.cat(latents)
 
     def style_mean(self, style: np.ndarray) -> Tensor:
         """Mean over time of the latents of styles `(batch, 2, samples)` times their `style_gain`: `(batch, dims)`."""
         louder = np.asarray(style, np.float32) * style_gain(_rms(style))
-        return self.bass_autoencoder.encode(torch.from_numpy(louder)).mean(dim=2)
+        return codec.encode(self.bass_autoencoder, torch.from_numpy(louder)).mean(dim=2)
 
     @torch.inference_mode()
     def generate_latents(
@@ -179,16 +183,20 @@ class BassAccompaniment:
         unet = windowed(network, sampling.window, overlap=128, batch=self.batch_size)
         # Not in the paper: the order of guidance, rescale and grounding. Grounding comes last, so that the style's mean
         # is neither guided nor rescaled.
-        denoise = guided(functools.partial(denoiser, unet), mix, sampling.cfg, sampling.phi)
+        conditional = functools.partial(denoiser, unet, schedule=self.schedule)
+        denoise = guided(conditional, mix, sampling.cfg, sampling.phi)
         if style_mean is not None:
             style = style_mean.to(self.device)
-            denoise = grounded(denoise, style, strength=sampling.grounding, exponent=sampling.grounding_exponent)
+            denoise = grounded(
+                denoise, style, self.schedule, strength=sampling.grounding, exponent=sampling.grounding_exponent
+            )
         noise = noise_for_seeds(seeds, self.unet.config.bass_dims, mix.shape[2]).to(self.device)
         noise = sampling.temperature * noise
         fast = torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else contextlib.nullcontext()
         fresh = {"eta": sampling.eta, "seeds": seeds} if sampling.eta else {}
+        sampler, levels = SAMPLERS[sampling.sampler], falling_levels(sampling.steps)
         with fast:
-            latent = SAMPLERS[sampling.sampler](denoise, noise, sampling.steps, on_step=on_step, **fresh)
+            latent = sampler(denoise, noise, levels, self.schedule, on_step=on_step, **fresh)
         return latent[..., :frames]
 
     def decode(self, latent: Tensor, samples: int | None = None) -> np.ndarray:
@@ -196,7 +204,7 @@ class BassAccompaniment:
         audio = np.empty((len(latent), 2, latent.shape[-1] * R_TIME if samples is None else samples), np.float32)
         for start in range(0, len(latent), self._coded_together):
             these, at = slice(start, start + self._coded_together), 0
-            for piece in self.bass_autoencoder.decode_stream(latent[these], samples):
+            for piece in codec.decode_stream(self.bass_autoencoder, latent[these], samples):
                 audio[these, :, at : at + piece.shape[2]] = piece.cpu().numpy()
                 at += piece.shape[2]
         return audio
@@ -208,8 +216,8 @@ class BassAccompaniment:
             BadInputError: there is no such path, or the bass is not stereo, empty, or not an array of finite floats.
         """
         coder = self.bass_autoencoder
-        latent = coder.encode(torch.from_numpy(_floats(bass, "bass"))[None])
-        return coder.decode(latent, bass.shape[1], network=network)[0].cpu().numpy()
+        latent = codec.encode(coder, torch.from_numpy(_floats(bass, "bass"))[None])
+        return codec.decode(coder, latent, bass.shape[1], network=network)[0].cpu().numpy()
 
 
 def level_gain(rms: np.ndarray) -> np.ndarray:

@@ -1,20 +1,35 @@
-"""Samplers over any denoiser, all on the levels 1, 1 - 1/K, ..., 0: DDIM (the paper's), DPM-Solver++(2M) and Heun.
+"""Samplers over any denoiser, on any falling levels and schedule: DDIM (the paper's), DPM-Solver++(2M) and Heun.
 
-They know nothing of networks, guidance or audio.
+They know nothing of networks, guidance or audio. All three take the same step from one level to the one below and
+differ in the clean estimate that they take it with.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""(noisy latent `(batch, dims, frames)`, level `(batch,)`) -> estimate of the clean latent, of the same shape."""
+from reference_model.diffusion import Denoiser, Schedule
 
-# Half the log signal-to-noise ratio at level 1 is minus infinity; the cosine schedule is cut here, as is customary.
+# Half the log signal-to-noise ratio at level 1 is minus infinity; the schedule is cut here, as is customary.
 _LOWEST_HALF_LOG_SNR = -5.1
+
+
+class Level(NamedTuple):
+    """A level and the schedule there: the noisy latent is alpha times the clean one plus beta times the noise."""
+
+    level: float
+    alpha: float
+    beta: float
+
+    @property
+    def half_log_snr(self) -> float:
+        """lambda = log(alpha / beta), cut off near level 1."""
+        return max(math.log(max(self.alpha, 1e-12) / self.beta), _LOWEST_HALF_LOG_SNR)
 
 
 def noise_for_seeds(seeds: Sequence[int], dims: int, frames: int, *, draw: int = 0) -> Tensor:
@@ -30,49 +45,55 @@ def noise_for_seeds(seeds: Sequence[int], dims: int, frames: int, *, draw: int =
     return torch.stack(noise)
 
 
+def step(noisy: Tensor, estimate: Tensor, now: Level, below: Level, *, sigma: float = 0.0) -> Tensor:
+    """z' = alpha' c + sqrt(beta'^2 - sigma^2) eps, with the noise eps = (z - alpha c) / beta that the estimate implies.
+
+    Leaves room for fresh noise of deviation `sigma` (Song et al., 2021, equation 12); at level 0 it is the estimate.
+    """
+    noise = (noisy - now.alpha * estimate) / now.beta
+    return below.alpha * estimate + math.sqrt(max(below.beta**2 - sigma**2, 0.0)) * noise
+
+
 def ddim(
     denoiser: Denoiser,
     noise: Tensor,
-    steps: int = 64,
+    levels: Sequence[float],
+    schedule: Schedule,
     *,
     eta: float = 0.0,
     seeds: Sequence[int] = (),
     on_step: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Clean latent `(batch, dims, frames)` from noise of that shape, over levels 1, 1 - 1/K, ..., 1/K, 0.
+    """Clean latent `(batch, dims, frames)` from noise of that shape, over K + 1 levels that fall from 1 to 0.
 
     `eta` from 0 (deterministic) to 1 (as much fresh noise as DDPM) needs the clips' `seeds`. `on_step(k)` is called
     after each of the K steps, which are one evaluation of the denoiser each.
 
     Raises:
-        ValueError: no steps, an eta outside [0, 1], or eta without one seed for each clip.
+        ValueError: levels that do not fall to 0, an eta outside [0, 1], or eta without one seed for each clip.
     """
-    if steps < 1 or not 0 <= eta <= 1:
-        raise ValueError(f"steps must be at least 1 and eta in [0, 1], got {steps} and {eta}")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], got {eta}")
     if eta and len(seeds) != len(noise):
         raise ValueError(f"eta > 0 needs one seed for each of {len(noise)} clips, got {len(seeds)}")
     noisy = noise
-    for k in range(steps):
-        level, below = 1 - k / steps, 1 - (k + 1) / steps
-        (alpha, beta), (alpha_below, beta_below) = _signal_and_noise(level), _signal_and_noise(below)
-        clean = denoiser(noisy, torch.full((len(noisy),), level, device=noisy.device))
-        if k + 1 == steps:
-            noisy = clean
-        else:
-            # z' = alpha' c + sqrt(beta'^2 - sigma^2) eps + sigma fresh, with the noise eps that c implies.
-            epsilon = (noisy - alpha * clean) / beta
-            sigma = eta * beta_below / beta * math.sqrt(max(1 - (alpha / alpha_below) ** 2, 0.0))
-            noisy = alpha_below * clean + math.sqrt(max(beta_below**2 - sigma**2, 0.0)) * epsilon
-            if sigma:
-                fresh = noise_for_seeds(seeds, *noise.shape[1:], draw=k + 1)
-                noisy = noisy + sigma * fresh.to(noisy)
+    for k, (now, below) in enumerate(_steps(levels, schedule)):
+        sigma = eta * below.beta / now.beta * math.sqrt(max(1 - (now.alpha / below.alpha) ** 2, 0.0))
+        noisy = step(noisy, _evaluated(denoiser, noisy, now), now, below, sigma=sigma)
+        if sigma:
+            noisy = noisy + sigma * noise_for_seeds(seeds, *noise.shape[1:], draw=k + 1).to(noisy)
         if on_step is not None:
             on_step(k)
     return noisy
 
 
 def dpm_solver_2m(
-    denoiser: Denoiser, noise: Tensor, steps: int = 16, *, on_step: Callable[[int], None] | None = None
+    denoiser: Denoiser,
+    noise: Tensor,
+    levels: Sequence[float],
+    schedule: Schedule,
+    *,
+    on_step: Callable[[int], None] | None = None,
 ) -> Tensor:
     """DPM-Solver++(2M) (Lu et al., 2022, arXiv 2211.01095, Algorithm 2): as `ddim`, second order, K evaluations.
 
@@ -80,51 +101,49 @@ def dpm_solver_2m(
     signal-to-noise ratio is infinite: these two are DDIM's.
 
     Raises:
-        ValueError: no steps.
+        ValueError: levels that do not fall to 0.
     """
-    _check_steps(steps)
     noisy, before, stride_before = noise, noise, math.inf
-    for k in range(steps):
-        alpha, beta = _signal_and_noise(1 - k / steps)
-        alpha_below, beta_below = _signal_and_noise(1 - (k + 1) / steps)
-        clean = denoiser(noisy, torch.full((len(noisy),), 1 - k / steps, device=noisy.device))
-        estimate = clean
-        if k + 1 < steps:
-            stride = _half_log_snr(alpha_below, beta_below) - _half_log_snr(alpha, beta)
+    for k, (now, below) in enumerate(_steps(levels, schedule)):
+        clean = estimate = _evaluated(denoiser, noisy, now)
+        if below.beta:
+            stride = below.half_log_snr - now.half_log_snr
             if k:
                 # D = (1 + 1 / 2r) c_k - 1 / 2r c_{k-1}, r = h_{k-1} / h_k.
                 extra = stride / (2 * stride_before)
                 estimate = (1 + extra) * clean - extra * before
             before, stride_before = clean, stride
-        # z' = beta' / beta z + alpha' (1 - e^-h) D, where alpha' e^-h = alpha beta' / beta.
-        noisy = beta_below / beta * noisy + (alpha_below - alpha * beta_below / beta) * estimate
+        noisy = step(noisy, estimate, now, below)
         if on_step is not None:
             on_step(k)
     return noisy
 
 
-def heun(denoiser: Denoiser, noise: Tensor, steps: int = 16, *, on_step: Callable[[int], None] | None = None) -> Tensor:
+def heun(
+    denoiser: Denoiser,
+    noise: Tensor,
+    levels: Sequence[float],
+    schedule: Schedule,
+    *,
+    on_step: Callable[[int], None] | None = None,
+) -> Tensor:
     """Heun's method (Karras et al., 2022, arXiv 2206.00364, Algorithm 1): second order, `heun_evaluations(steps)`.
 
     x = z / alpha moves along dx / dsigma = eps against sigma = beta / alpha: an Euler step, which is DDIM's, and then
     the mean of the slopes at its ends. The first step, from infinite sigma, and the last, to zero, stay DDIM's.
 
     Raises:
-        ValueError: no steps.
+        ValueError: levels that do not fall to 0.
     """
-    _check_steps(steps)
     noisy = noise
-    for k in range(steps):
-        alpha, beta = _signal_and_noise(1 - k / steps)
-        alpha_below, beta_below = _signal_and_noise(1 - (k + 1) / steps)
-        clean = denoiser(noisy, torch.full((len(noisy),), 1 - k / steps, device=noisy.device))
-        epsilon = (noisy - alpha * clean) / beta
-        euler = alpha_below * clean + beta_below * epsilon
-        if 0 < k < steps - 1:
-            clean_below = denoiser(euler, torch.full((len(noisy),), 1 - (k + 1) / steps, device=noisy.device))
-            epsilon_below = (euler - alpha_below * clean_below) / beta_below
-            fall = beta_below / alpha_below - beta / alpha
-            noisy = alpha_below * (noisy / alpha + fall * (epsilon + epsilon_below) / 2)
+    for k, (now, below) in enumerate(_steps(levels, schedule)):
+        clean = _evaluated(denoiser, noisy, now)
+        euler = step(noisy, clean, now, below)
+        if k and below.beta:
+            slopes = (noisy - now.alpha * clean) / now.beta
+            slopes = slopes + (euler - below.alpha * _evaluated(denoiser, euler, below)) / below.beta
+            fall = below.beta / below.alpha - now.beta / now.alpha
+            noisy = below.alpha * (noisy / now.alpha + fall * slopes / 2)
         else:
             noisy = euler
         if on_step is not None:
@@ -137,18 +156,18 @@ def heun_evaluations(steps: int) -> int:
     return steps + max(steps - 2, 0)
 
 
-def _signal_and_noise(level: float) -> tuple[float, float]:
-    return math.cos(math.pi / 2 * level), math.sin(math.pi / 2 * level)
+def _steps(levels: Sequence[float], schedule: Schedule) -> Iterator[tuple[Level, Level]]:
+    """Each level with the one below it."""
+    falling = all(now > below for now, below in itertools.pairwise(levels))
+    if len(levels) < 2 or not falling or levels[-1] != 0 or levels[0] > 1:
+        raise ValueError(f"levels must fall from at most 1 to 0 in at least one step, got {list(levels)}")
+    alphas, betas = (values.tolist() for values in schedule(torch.tensor(levels, dtype=torch.float64)))
+    return itertools.pairwise(itertools.starmap(Level, zip(levels, alphas, betas, strict=True)))
 
 
-def _half_log_snr(alpha: float, beta: float) -> float:
-    return max(math.log(max(alpha, 1e-12) / beta), _LOWEST_HALF_LOG_SNR)
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+def _evaluated(denoiser: Denoiser, noisy: Tensor, at: Level) -> Tensor:
+    return denoiser(noisy, torch.full((len(noisy),), at.level, device=noisy.device))
 
 
 SAMPLERS: dict[str, Callable[..., Tensor]] = {"ddim": ddim, "dpm-solver++": dpm_solver_2m, "heun": heun}
-"""By name: (denoiser, noise, steps, on_step=...) -> clean latent; only `ddim` takes `eta` and `seeds`."""
+"""By name: (denoiser, noise, levels, schedule, on_step=...) -> clean latent; only `ddim` takes `eta` and `seeds`."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from bassbench.files import content_hash
 from bassbench.pretrained import find_device
-from reference_model.config import SAMPLE_RATE
 from reference_model.pipeline import Sampling, load
+from reference_model.presets import SAMPLE_RATE
 from reference_model.studies import weights_hash
 
 

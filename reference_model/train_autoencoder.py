@@ -41,14 +41,14 @@ from bassbench.trainer import (
     update_average,
 )
 from bassbench.training_data import training_stems
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import Objective, Recipe, weighted_sum
 from reference_model.autoencoder_settings import TrainAutoencoder, check, identity
 from reference_model.codec_probes import probe
 from reference_model.critics import Critics, critic_loss, generator_loss
 from reference_model.crops import AudioClips, draw_batch, fit_batches, validation_audio
-from reference_model.linear_path import fit_linear_path
-from reference_model.spectral_loss import draw_hops, mel_bands
+from reference_model.losses import Objective, draw_hops, mel_bands, weighted_sum
+from reference_model.presets import Recipe
 from reference_model.training_samples import draw_spectrograms
 
 
@@ -81,7 +81,7 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
     if not path.exists():
         fitted = Autoencoder(config)
         start = time.perf_counter()
-        fit_linear_path(fitted, lambda: fit_batches(clips, settings))
+        fitted.fit_linear_path(lambda: fit_batches(clips, settings))
         fitted.save_pretrained(path)
         folder.log(event="linear path fitted", seconds=round(time.perf_counter() - start, 1))
     # Read back even when just fitted: training must see the float16 rounding that users will.
@@ -177,7 +177,7 @@ def _mean(value: Tensor, accelerator: Accelerator) -> float:
 def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
     """What the autoencoder keeps of `(batch, 2, samples)`."""
     model = state.result
-    decoded = torch.cat([model.decode(one[None]) for one in model.encode(audio)]).cpu()
+    decoded = torch.cat([codec.decode(model, one[None]) for one in codec.encode(model, audio)]).cpu()
     return {name: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
 
 
@@ -235,7 +235,7 @@ def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips)
 
 def _draw(state: State, audio: Tensor, folder: RunFolder) -> None:
     model = state.result
-    decoded = torch.cat([model.decode(one[None]) for one in model.encode(audio)]).cpu()
+    decoded = torch.cat([codec.decode(model, one[None]) for one in codec.encode(model, audio)]).cpu()
     rows = {model.config.which: list(audio.numpy()), "reconstruction": list(decoded.numpy())}
     draw_spectrograms(rows, folder.path / f"reconstructions-{state.step:06d}.png")
 

@@ -4,13 +4,10 @@ Not in the paper, which relies on the dynamic positional bias alone. Averaging t
 (Bar-Tal et al., 2023) keeps time and memory in proportion to the length, and every window as long as in training.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-VPredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(noisy latent, level, mix latent) -> v, see `reference_model.diffusion`."""
+from reference_model.diffusion import VPredictor
 
 
 def window_starts(frames: int, window: int, overlap: int) -> list[int]:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from bassbench.bad_input import BadInputError
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
-from reference_model.linear_path import fit_linear_path, least_squares, principal_components
+from reference_model.linear_path import least_squares, principal_components
+from reference_model.presets import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
 from reference_model.stft import istft, stft
 
 TINY = AUTOENCODERS["tiny"]["bass"]
@@ -41,7 +42,7 @@ def notes(batch: int, frames: int, seed: int = 0) -> torch.Tensor:
 def fitted() -> Autoencoder:
     torch.manual_seed(0)
     model = Autoencoder(TINY)
-    fit_linear_path(model, lambda: (notes(2, 64, seed) for seed in range(8)))
+    model.fit_linear_path(lambda: (notes(2, 64, seed) for seed in range(8)))
     return model.eval()
 
 
@@ -74,11 +75,11 @@ def test_stft_gives_a_full_scale_sine_magnitude_one_in_the_frame_centred_on_it()
 def test_shapes_and_lengths(config: AutoencoderConfig) -> None:
     model = perturbed(config)
     for samples in (1, R_TIME, R_TIME + 1, 5 * R_TIME - 7):
-        latent = model.encode(torch.randn(3, 2, samples))
+        latent = codec.encode(model, torch.randn(3, 2, samples))
         assert latent.shape == (3, config.dims, -(-samples // R_TIME))
-        audio = model.decode(latent, samples)
+        audio = codec.decode(model, latent, samples)
         assert audio.shape == (3, 2, samples) and audio.isfinite().all()
-    assert model.decode(latent).shape == (3, 2, 5 * R_TIME)
+    assert codec.decode(model, latent).shape == (3, 2, 5 * R_TIME)
 
 
 @pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)
@@ -86,13 +87,13 @@ def test_shapes_and_lengths(config: AutoencoderConfig) -> None:
 def test_chunks_equal_the_whole(config: AutoencoderConfig, frames: int, chunk: int) -> None:
     model = perturbed(config)
     audio = 0.1 * torch.randn(1, 2, frames * R_TIME - 100)
-    latent = model.encode(audio)
-    whole = model.decode(latent, audio.shape[-1])
-    assert torch.allclose(model.encode(audio, chunk=chunk), latent, atol=1e-4)
-    assert torch.allclose(model.decode(latent, audio.shape[-1], chunk=chunk), whole, atol=1e-4)
+    latent = codec.encode(model, audio)
+    whole = codec.decode(model, latent, audio.shape[-1])
+    assert torch.allclose(codec.encode(model, audio, chunk=chunk), latent, atol=1e-4)
+    assert torch.allclose(codec.decode(model, latent, audio.shape[-1], chunk=chunk), whole, atol=1e-4)
     if config.integrate_phase:
-        linear = model.decode(latent, audio.shape[-1], network=False)
-        in_chunks = model.decode(latent, audio.shape[-1], network=False, chunk=chunk)
+        linear = codec.decode(model, latent, audio.shape[-1], network=False)
+        in_chunks = codec.decode(model, latent, audio.shape[-1], network=False, chunk=chunk)
         assert torch.allclose(in_chunks, linear, atol=1e-4)
 
 
@@ -100,8 +101,8 @@ def test_chunks_equal_the_whole(config: AutoencoderConfig, frames: int, chunk: i
 def test_blocks_of_any_length_give_the_same_latents(block: int) -> None:
     model = perturbed(TINY)
     audio = 0.1 * torch.randn(1, 2, (3 if block == 1 else 30 * R_TIME) + 7)
-    streamed = list(model.encode_stream(audio.split(block, dim=-1), chunk=4))
-    assert torch.equal(torch.cat(streamed, dim=2), model.encode(audio, chunk=4))
+    streamed = list(codec.encode_stream(model, audio.split(block, dim=-1), chunk=4))
+    assert torch.equal(torch.cat(streamed, dim=2), codec.encode(model, audio, chunk=4))
     assert [piece.shape[2] for piece in streamed[:-1]] == [4] * (len(streamed) - 1)
 
 
@@ -109,26 +110,26 @@ def test_blocks_of_any_length_give_the_same_latents(block: int) -> None:
 def test_a_stream_decodes_to_the_length_asked_for(samples: int) -> None:
     model = perturbed(TINY)
     latent = torch.randn(2, TINY.dims, 20)
-    pieces = list(model.decode_stream(latent, samples, chunk=6))
+    pieces = list(codec.decode_stream(model, latent, samples, chunk=6))
     assert all(0 < piece.shape[-1] <= 7 * R_TIME for piece in pieces)
-    assert torch.equal(torch.cat(pieces, dim=-1), model.decode(latent, chunk=6)[..., :samples])
+    assert torch.equal(torch.cat(pieces, dim=-1), codec.decode(model, latent, chunk=6)[..., :samples])
 
 
 def test_no_audio_is_refused() -> None:
     for blocks in ([], [torch.zeros(1, 2, 0)], [torch.zeros(1, 1, 5)]):
         with pytest.raises(BadInputError):
-            list(perturbed(TINY).encode_stream(blocks))
+            list(codec.encode_stream(perturbed(TINY), blocks))
 
 
 def test_a_click_lights_up_the_latent_frame_that_contains_it(fitted: Autoencoder) -> None:
     audio = torch.zeros(1, 2, 16 * R_TIME)
-    quiet = fitted.encode(audio)
+    quiet = codec.encode(fitted, audio)
     audio[..., 5 * R_TIME + R_TIME // 2] = 1.0
-    assert (fitted.encode(audio) - quiet).abs().sum(1).argmax() == 5
+    assert (codec.encode(fitted, audio) - quiet).abs().sum(1).argmax() == 5
 
 
 def test_fitted_latents_are_standardised_and_uncorrelated(fitted: Autoencoder) -> None:
-    latent = torch.cat([fitted.encode(notes(2, 64, seed)) for seed in range(8)])
+    latent = torch.cat([codec.encode(fitted, notes(2, 64, seed)) for seed in range(8)])
     latent = latent.transpose(0, 1).flatten(1)
     assert torch.allclose(latent.mean(1), torch.zeros(TINY.dims), atol=0.3)
     assert torch.allclose(torch.cov(latent, correction=0), torch.eye(TINY.dims), atol=0.1)
@@ -137,17 +138,17 @@ def test_fitted_latents_are_standardised_and_uncorrelated(fitted: Autoencoder) -
 def test_linear_path_brings_the_notes_back(fitted: Autoencoder) -> None:
     audio = notes(1, 32, seed=9)
     target = fitted.log_magnitude(audio)[..., : TINY.network_bins]
-    latent = fitted.encode(audio)
-    decoded = fitted.log_magnitude(fitted.decode(latent, network=False))[..., : TINY.network_bins]
+    latent = codec.encode(fitted, audio)
+    decoded = fitted.log_magnitude(codec.decode(fitted, latent, network=False))[..., : TINY.network_bins]
     mean_only = fitted.feature_mean[:, None, : TINY.network_bins]
     assert (decoded - target).abs().mean() < 0.6 * (mean_only - target).abs().mean()
-    level = 20 * math.log10(fitted.decode(latent, network=False).std() / audio.std())
+    level = 20 * math.log10(codec.decode(fitted, latent, network=False).std() / audio.std())
     assert abs(level) < 3
 
 
 def test_the_papers_layout_starts_as_the_linear_path_alone() -> None:
     model = Autoencoder(dataclasses.replace(TINY_PAPER_PCA, top_hz=1_000.0))
-    fit_linear_path(model, lambda: (notes(1, 32, seed) for seed in range(2)))
+    model.fit_linear_path(lambda: (notes(1, 32, seed) for seed in range(2)))
     audio = notes(1, 16, seed=9)
     target = model.log_magnitude(audio)
     assert model.linear is not None
@@ -165,7 +166,7 @@ def test_the_papers_layout_starts_as_the_linear_path_alone() -> None:
 def test_without_a_linear_path_there_is_nothing_but_the_network() -> None:
     model = perturbed(TINY_PAPER)
     with pytest.raises(BadInputError, match="no linear path"):
-        model.decode(torch.randn(1, TINY_PAPER.dims, 4), network=False)
+        codec.decode(model, torch.randn(1, TINY_PAPER.dims, 4), network=False)
 
 
 def test_principal_components_match_a_full_decomposition() -> None:
@@ -200,7 +201,7 @@ def test_weights_come_back_from_disk(fitted: Autoencoder, tmp_path) -> None:
     loaded = Autoencoder.from_pretrained(path)
     audio = notes(1, 16)
     assert loaded.config == fitted.config
-    assert torch.allclose(loaded.encode(audio), fitted.encode(audio), atol=0.02)
+    assert torch.allclose(codec.encode(loaded, audio), codec.encode(fitted, audio), atol=0.02)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -222,19 +223,19 @@ def test_bad_weights_are_named(fitted: Autoencoder, tmp_path) -> None:
 def test_bad_shapes_are_refused(fitted: Autoencoder) -> None:
     for shape in [(2, 100), (1, 1, 100), (1, 2, 0)]:
         with pytest.raises(BadInputError):
-            fitted.encode(torch.zeros(shape))
+            codec.encode(fitted, torch.zeros(shape))
     for shape in [(8, 4), (1, 9, 4), (1, 8, 0)]:
         with pytest.raises(BadInputError):
-            fitted.decode(torch.zeros(shape))
+            codec.decode(fitted, torch.zeros(shape))
     with pytest.raises(BadInputError):
-        fitted.decode(torch.zeros(1, 8, 2), 3 * R_TIME)
+        codec.decode(fitted, torch.zeros(1, 8, 2), 3 * R_TIME)
 
 
 def test_batch_does_not_matter(fitted: Autoencoder) -> None:
     audio = notes(3, 16)
-    latent = fitted.encode(audio)
-    assert torch.allclose(fitted.encode(audio[1:2]), latent[1:2], atol=1e-4)
-    assert torch.allclose(fitted.decode(latent[1:2]), fitted.decode(latent)[1:2], atol=1e-4)
+    latent = codec.encode(fitted, audio)
+    assert torch.allclose(codec.encode(fitted, audio[1:2]), latent[1:2], atol=1e-4)
+    assert torch.allclose(codec.decode(fitted, latent[1:2]), codec.decode(fitted, latent)[1:2], atol=1e-4)
 
 
 @pytest.mark.parametrize("which", ["mix", "bass"])

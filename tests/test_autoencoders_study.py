@@ -15,7 +15,7 @@ from experiments.autoencoders import METRICS, PROBED, Autoencoders, chroma_agree
 from experiments.reconstructions import from_magnitudes, reconstructions
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import log_spectral_distance
-from reference_model.config import AUTOENCODERS
+from reference_model.presets import AUTOENCODERS
 
 SAMPLES = 60 * 4096
 

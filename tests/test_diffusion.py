@@ -7,9 +7,9 @@ import torch
 
 from reference_model.diffusion import (
     clean_from_v,
+    cosine,
     denoiser,
     noised,
-    schedule,
     v_loss,
     v_target,
     without_mix,
@@ -23,7 +23,7 @@ def example(batch: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_schedule_is_the_cosine_one() -> None:
-    alpha, beta = schedule(torch.tensor([0.0, 0.5, 1.0]))
+    alpha, beta = cosine(torch.tensor([0.0, 0.5, 1.0]))
     assert alpha.flatten().tolist() == pytest.approx([1, math.sqrt(0.5), 0], abs=1e-6)
     assert beta.flatten().tolist() == pytest.approx([0, math.sqrt(0.5), 1], abs=1e-6)
 

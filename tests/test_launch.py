@@ -17,7 +17,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.shards import write_shards
 from bassbench.stems.layouts import open_dataset
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
+from reference_model.presets import AUTOENCODERS
 
 
 def losses(command: list[str], run: Path, cache: Path) -> list[float]:

@@ -11,13 +11,13 @@ from tiny_model import music
 
 from bassbench.audio import assert_audio_valid
 from bassbench.runs import RunFolder
-from reference_model import train_autoencoder, train_diffusion
+from reference_model import codec, train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS, R_TIME, Stage
 from reference_model.diffusion import v_loss
 from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encode_pair, latent_pairs
 from reference_model.pipeline import Sampling, load
+from reference_model.presets import AUTOENCODERS, R_TIME, Stage
 from reference_model.train_autoencoder import TrainAutoencoder, prepare, train_step
 from reference_model.unet import UNETS, UNet
 
@@ -63,7 +63,7 @@ def test_the_chain_of_its_layout_at_tiny_sizes(tmp_path: Path, monkeypatch: pyte
         settings = TrainAutoencoder(which=which, run=tmp_path / which, preset="paper", steps=2, batch_size=2)
         settings = dataclasses.replace(settings, crop_frames=4, fit_frames=512, precision="no", validation_clips=1)
         coders[which] = coder = train_autoencoder.train(settings, clips, clips[:1])
-        latent = torch.cat([coder.encode(torch.from_numpy(clip)[None]) for clip in clips], dim=2)
+        latent = torch.cat([codec.encode(coder, torch.from_numpy(clip)[None]) for clip in clips], dim=2)
         assert latent.mean(dim=(0, 2)).abs().max() < 0.2
         torch.testing.assert_close(latent.std(dim=(0, 2)), torch.ones(coder.config.dims), atol=0.2, rtol=0)
         _decodes_as_before(coder, latent)
@@ -89,7 +89,7 @@ def _decodes_as_before(coder: Autoencoder, latent: torch.Tensor) -> None:
     plain.latent_mean.zero_()
     plain.latent_std.fill_(1.0)
     raw = latent[..., :4] * coder.latent_std[:, None] + coder.latent_mean[:, None]
-    torch.testing.assert_close(plain.decode(raw), coder.decode(latent[..., :4]), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(codec.decode(plain, raw), codec.decode(coder, latent[..., :4]), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "paper"])

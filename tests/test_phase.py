@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from reference_model.phase import griffin_lim, neutral_advance, noise_phase, phase_losses, unit
+from reference_model.losses import phase_losses
+from reference_model.phase import griffin_lim, neutral_advance, noise_phase, unit
 from reference_model.stft import istft, stft
 
 

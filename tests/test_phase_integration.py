@@ -5,8 +5,7 @@ import math
 import numpy as np
 import torch
 
-from reference_model.phase import neutral_advance
-from reference_model.phase_integration import integrate, steps_from_magnitude
+from reference_model.phase import integrate, neutral_advance, steps_from_magnitude
 from reference_model.stft import istft, stft
 
 WINDOW, HOP = 1024, 256

@@ -159,7 +159,7 @@ def test_impossible_sampling_is_refused(options: dict) -> None:
 def test_temperature_scales_the_noise_that_sampling_starts_from(
     model: BassAccompaniment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(pipeline.SAMPLERS, "ddim", lambda denoise, noise, steps, on_step: noise)
+    monkeypatch.setitem(pipeline.SAMPLERS, "ddim", lambda denoise, noise, levels, schedule, on_step: noise)
     mix = torch.zeros(2, model.unet.config.mix_dims, 16)
     noises = [model.generate_latents(mix, seeds=[0, 1], sampling=Sampling(temperature=t)) for t in (1.0, 0.5)]
     assert torch.equal(noises[1], 0.5 * noises[0]) and 0.8 < noises[0].std() < 1.2

@@ -9,8 +9,7 @@ import torch
 from experiments import recipes
 from experiments.recipes import CODECS, UNET_SIZES, Recipes, codec_table, unet_table
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import RECIPES
-from reference_model.config import AUTOENCODERS
+from reference_model.presets import AUTOENCODERS, RECIPES
 from reference_model.unet import UNet
 
 

@@ -3,12 +3,28 @@
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from reference_model.sampler import SAMPLERS, Denoiser, ddim, dpm_solver_2m, heun, heun_evaluations, noise_for_seeds
+from reference_model import sampler as samplers
+from reference_model.diffusion import Denoiser, cosine, falling_levels
+from reference_model.sampler import heun_evaluations, noise_for_seeds
+
+
+def on_cosine(sampler: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The sampler on the model's own schedule, with K evenly spaced levels."""
+
+    def sample(denoiser: Denoiser, noise: Tensor, steps: int, **options: Any) -> Tensor:
+        return sampler(denoiser, noise, falling_levels(steps), cosine, **options)
+
+    return sample
+
+
+SAMPLERS = {name: on_cosine(sampler) for name, sampler in samplers.SAMPLERS.items()}
+ddim, dpm_solver_2m, heun = (SAMPLERS[name] for name in ("ddim", "dpm-solver++", "heun"))
 
 
 def gaussian(mean: float, deviation: float) -> Denoiser:
@@ -84,10 +100,10 @@ def test_noise_is_normal_and_differs_between_seeds_and_draws() -> None:
     assert torch.equal(noise_for_seeds([1], 32, 256)[0], noise[1])
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"eta": 1.1}, {"eta": 0.5}])
+@pytest.mark.parametrize("options", [{"eta": 1.1}, {"eta": 0.5}])
 def test_impossible_options_are_refused(options: dict) -> None:
     with pytest.raises(ValueError):
-        ddim(gaussian(0, 1), torch.zeros(1, 1, 1), **options)
+        ddim(gaussian(0, 1), torch.zeros(1, 1, 1), 4, **options)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
@@ -148,7 +164,8 @@ def test_evaluations(steps: int) -> None:
     assert sorted(set(levels["heun"])) == pytest.approx(sorted(levels["ddim"]))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
-def test_no_steps_are_refused(sampler: Callable[..., Tensor]) -> None:
-    with pytest.raises(ValueError):
-        sampler(gaussian(0, 1), torch.zeros(1, 1, 1), 0)
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS.values(), ids=SAMPLERS)
+@pytest.mark.parametrize("levels", [(), (0.0,), (1.0, 0.5), (0.5, 0.5, 0.0), (1.5, 0.0)])
+def test_levels_that_do_not_fall_to_zero_are_refused(sampler: Callable[..., Tensor], levels: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="levels"):
+        sampler(gaussian(0, 1), torch.zeros(1, 1, 1), levels, cosine)

@@ -19,7 +19,7 @@ from bassbench.stems.layouts import open_dataset
 from reference_model import latents, train_diffusion
 from reference_model import shard_latents as module
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
+from reference_model.presets import AUTOENCODERS
 from reference_model.shard_latents import shard_latents
 
 pytest.importorskip("webdataset")

@@ -10,14 +10,13 @@ import torch
 
 from bassbench.bad_input import BadInputError
 from bassbench.runs import RunFolder
-from reference_model import autoencoder_objective, train_autoencoder
+from reference_model import codec, presets, train_autoencoder
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import RECIPES, Objective, weighted_sum
 from reference_model.autoencoder_settings import check
 from reference_model.codec_probes import level_error, pitch_kept, pitch_track
-from reference_model.config import AUTOENCODERS, R_TIME, Stage
 from reference_model.crops import crop
-from reference_model.spectral_loss import MSSD_HOPS
+from reference_model.losses import MSSD_HOPS, Objective, weighted_sum
+from reference_model.presets import AUTOENCODERS, R_TIME, RECIPES, Stage
 from reference_model.train_autoencoder import TrainAutoencoder, dry_run, prepare, train, train_step
 
 
@@ -54,8 +53,10 @@ def test_training_lowers_the_loss_and_writes_weights(tmp_path: Path) -> None:
     loaded, linear = (Autoencoder.from_pretrained(run / f"{name}.safetensors") for name in ("weights", "pca"))
     audio = torch.from_numpy(CLIPS[0] / 32767).float()[None]
     # The small presets' encoder is the linear path alone: latents can be used before the decoder is trained.
-    assert torch.equal(loaded.encode(audio), linear.encode(audio))
-    assert not torch.equal(loaded.decode(loaded.encode(audio)), linear.decode(linear.encode(audio)))
+    assert torch.equal(codec.encode(loaded, audio), codec.encode(linear, audio))
+    assert not torch.equal(
+        codec.decode(loaded, codec.encode(loaded, audio)), codec.decode(linear, codec.encode(linear, audio))
+    )
 
 
 def test_an_interrupted_run_resumes_to_the_same_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ def test_the_papers_layout_trains_with_its_own_losses(tmp_path: Path, monkeypatc
     config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages)
     monkeypatch.setitem(AUTOENCODERS, "paper", {"bass": config})
     recipe = dataclasses.replace(RECIPES["paper"], batch_size=2)
-    monkeypatch.setitem(autoencoder_objective.RECIPES, "paper", recipe)
+    monkeypatch.setitem(presets.RECIPES, "paper", recipe)
     run = settings(tmp_path, preset="paper", steps=2, batch_size=2)
     state = prepare(run, CLIPS, RunFolder(run.run))
     row = train_step(state, run, CLIPS)

@@ -20,9 +20,9 @@ from bassbench.song_bank import Song
 from bassbench.trainer import MEASURED
 from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
 from reference_model.diffusion_settings import TrainingConfig, resolved
 from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_pairs
+from reference_model.presets import AUTOENCODERS
 from reference_model.train_diffusion import train, validate
 from reference_model.unet import UNETS, UNet
 

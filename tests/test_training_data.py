@@ -12,8 +12,8 @@ from bassbench.training_data import training_requests, training_stems
 from contrastive.config import MATCHERS
 from contrastive.songs import song_features
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
 from reference_model.latents import song_latents
+from reference_model.presets import AUTOENCODERS
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from bassbench.audio import assert_audio_valid, fit_length
 from bassbench.datasets import cached_clip, clip_requests
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import level_error
-from reference_model.config import AUTOENCODERS
 from reference_model.pipeline import WEIGHTS, Sampling
+from reference_model.presets import AUTOENCODERS
 from reference_model.unet import UNETS
 
 
@@ -34,7 +35,7 @@ def test_the_codec_keeps_the_level_of_a_bass(model: reference_model.BassAccompan
     clip = cached_clip(clip_requests("test", 1)[0])
     audio = torch.from_numpy(fit_length(clip.bass, 64 * 4096))[None]
     coder: Autoencoder = model.bass_autoencoder
-    assert abs(level_error(audio, coder.decode(coder.encode(audio)))) < 1.5
+    assert abs(level_error(audio, codec.decode(coder, codec.encode(coder, audio)))) < 1.5
 
 
 def test_generated_bass_follows_its_own_mix_better_than_another(model: reference_model.BassAccompaniment) -> None:

@@ -13,8 +13,8 @@ from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
 from experiments import playing
 from reference_model.autoencoder import Autoencoder
-from reference_model.config import AUTOENCODERS
 from reference_model.latents import encoder_hash
+from reference_model.presets import AUTOENCODERS
 from reference_model.unet import UNETS, UNet
 
 SAMPLES = 64 * 4096

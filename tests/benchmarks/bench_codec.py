@@ -5,7 +5,9 @@ import torch
 from measuring import Measure
 from subjects import CLIP_FRAMES, noise, reference_model, seconds
 
-from reference_model.autoencoder import CHUNK, Autoencoder
+from reference_model import codec
+from reference_model.autoencoder import Autoencoder
+from reference_model.codec import CHUNK
 
 LENGTHS = (64, 1024)
 """Latent frames beside those of a clip: 6 s and 95 s."""
@@ -22,7 +24,7 @@ def _coder(preset: str, device: torch.device, which: str) -> Autoencoder:
 def test_encode(measure: Measure, preset: str, device: torch.device, which: str, how: str, batch: int) -> None:
     coder, audio = _coder(preset, device, which), torch.from_numpy(noise(batch, CLIP_FRAMES)).to(device)
     latent = measure(
-        lambda: coder.encode(audio, chunk=CHUNKS[how]),
+        lambda: codec.encode(coder, audio, chunk=CHUNKS[how]),
         group="autoencoder encode",
         case=f"{which}, {how}",
         audio=batch * seconds(CLIP_FRAMES),
@@ -53,7 +55,7 @@ def test_decode(measure: Measure, preset: str, device: torch.device, which: str,
     coder = _coder(preset, device, which)
     latent = torch.randn(batch, coder.config.dims, CLIP_FRAMES, generator=torch.Generator().manual_seed(0)).to(device)
     audio = measure(
-        lambda: coder.decode(latent, chunk=CHUNKS[how]),
+        lambda: codec.decode(coder, latent, chunk=CHUNKS[how]),
         group="autoencoder decode",
         case=f"{which}, {how}",
         audio=batch * seconds(CLIP_FRAMES),
@@ -67,7 +69,7 @@ def test_decode(measure: Measure, preset: str, device: torch.device, which: str,
 def test_codec_by_length(measure: Measure, preset: str, device: torch.device, frames: int) -> None:
     coder, audio = _coder(preset, device, "bass"), torch.from_numpy(noise(1, frames)).to(device)
     measure(
-        lambda: coder.decode(coder.encode(audio)),
+        lambda: codec.decode(coder, codec.encode(coder, audio)),
         group="autoencoder by length",
         case="bass, there and back",
         audio=seconds(frames),

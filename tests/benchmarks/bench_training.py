@@ -13,10 +13,9 @@ from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher, similarity
 from contrastive.loss import info_nce
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_objective import RECIPES, Objective, weighted_sum
-from reference_model.config import AUTOENCODERS
 from reference_model.diffusion import v_loss
-from reference_model.spectral_loss import draw_hops
+from reference_model.losses import RECIPES, Objective, draw_hops, weighted_sum
+from reference_model.presets import AUTOENCODERS
 from reference_model.unet import UNETS, UNet
 
 CROP = 16

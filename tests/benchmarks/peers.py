@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 
 
@@ -27,7 +28,11 @@ class Codec:
 
 def ours(coder: Autoencoder, weights: str) -> Codec:
     """One of the reference model's autoencoders."""
-    return Codec(44_100, lambda audio: coder.encode(audio[None]), coder.decode, weights)
+
+    def decode(latent: Tensor) -> Tensor:
+        return codec.decode(coder, latent)
+
+    return Codec(44_100, lambda audio: codec.encode(coder, audio[None]), decode, weights)
 
 
 def encodec_48khz(device: torch.device) -> Codec:

@@ -1,8 +1,8 @@
-"""Sizes of the autoencoders: one frozen dataclass, three presets, two kinds of audio."""
+"""Presets: the sizes of the autoencoders, two kinds of audio, and how each is trained."""
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bassbench.bad_input import BadInputError
 
@@ -48,7 +48,7 @@ class AutoencoderConfig:
     floor: float = 1e-4
     """eps of log(|S| + eps), where a sine at full scale has |S| = 1."""
     integrate_phase: bool = False
-    """The phase head gives derivatives of the phase, which are integrated (`phase_integration.py`), not the phase."""
+    """The phase head gives derivatives of the phase, which are integrated (`reference_model.phase`), not the phase."""
 
     def __post_init__(self) -> None:
         for stages in filter(None, (self.encoder, self.decoder)):
@@ -118,3 +118,47 @@ AUTOENCODERS: dict[str, dict[str, AutoencoderConfig]] = {
     "paper": _pair(_PAPER, mix_corner_hz=0.0),
 }
 """`AUTOENCODERS[preset][which]`: tiny for tests, small is trained on two cores, paper is the layout of the paper."""
+
+PAPER_WEIGHTS = {"reconstruction": 25.0, "mssd": 0.002, "adversarial": 1.0}
+"""L = L_adv + 25 L_rec + 0.002 L_mssd."""
+SMALL_WEIGHTS = {
+    "reconstruction": 1.0,
+    "band_level": 0.5,
+    "frequency": 1.0,
+    "delay": 1.0,
+    "side": 0.25,
+    "adversarial": 0.02,
+}
+"""Not in the paper: the linear path already holds the magnitudes, most of what is left to learn is phase."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a preset is trained; the command line may change any of it."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    betas: tuple[float, float]
+    cosine: bool
+    adversarial_start: int | None
+    """Step from which the critics play along; None: never."""
+    latent_noise: float
+    """Deviation of noise added to the decoder's input, so that generated latents are not foreign to it."""
+    gain_db: float
+    """Each crop is played up to this much louder or softer."""
+    resolutions: int | None
+    """Resolutions of the multi-scale loss drawn for each step; None: all."""
+    clip: float
+    """Largest gradient norm.  # Not in the paper."""
+    weights: dict[str, float] = field(default_factory=lambda: dict(SMALL_WEIGHTS))
+
+
+RECIPES: dict[str, Recipe] = {
+    "tiny": Recipe(20, 2, 1e-3, (0.9, 0.99), True, None, 0.05, 6.0, 1, 5.0),
+    "small": Recipe(6_000, 16, 5e-4, (0.9, 0.99), True, None, 0.05, 6.0, 1, 5.0),
+    # Not in the paper: the learning rate, and the clip. The gradient of the paper's losses has a norm of 20 to 29 in
+    # the first ten steps (bass, 16 crops of the song bank). Under a clip of 5 every step would have the same norm,
+    # which the paper does not say; 100 leaves all but outliers alone.
+    "paper": Recipe(500_000, 32, 1e-4, (0.5, 0.9), False, 0, 0.0, 0.0, None, 100.0, dict(PAPER_WEIGHTS)),
+}

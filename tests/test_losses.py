@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reference_model.spectral_loss import (
+from reference_model.losses import (
     MSSD_HOPS,
     band_level_loss,
     draw_hops,

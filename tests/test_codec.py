@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from reference_model.analysis import analyse
-from reference_model.autoencoder import Autoencoder, Spectrum
-from reference_model.config import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
-from reference_model.phase import neutral_advance, noise_phase
-from reference_model.phase_integration import integrate
+from reference_model import codec
+from reference_model.autoencoder import Autoencoder
+from reference_model.phase import integrate
+from reference_model.presets import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
 from reference_model.stft import StreamingInverse, istft, stft
-from reference_model.synthesis import synthesise
 
 TINY = AUTOENCODERS["tiny"]["bass"]
 STAGES = tuple(Stage(2, 8, 1) for _ in range(4))
@@ -33,32 +31,13 @@ def perturbed(config: AutoencoderConfig) -> Autoencoder:
     return model.eval().requires_grad_(False)
 
 
-def plainly(model: Autoencoder, latent: torch.Tensor) -> torch.Tensor:
-    """Audio of latents `(batch, frames, dims)`, all at once."""
-    config, bins = model.config, model.config.network_bins
-    below = model.decoded(latent)
-    noise = noise_phase(0, latent.shape[1], (2, config.frames_per_latent, config.bins)).transpose(0, 1).flatten(1, 2)
-    cosine, sine = below.cosine, below.sine
-    if config.integrate_phase:
-        advance, delay = torch.atan2(sine[:, :2], cosine[:, :2]).unbind(1)
-        advance = advance + neutral_advance(bins, config.window // config.hop)
-        size, silent = model.magnitude(below.log_magnitude[:, 0]).numpy(), np.zeros(bins, np.float32)
-        steps = zip(size, advance.numpy(), (delay + torch.pi).numpy(), strict=True)
-        phases = [integrate(*three, noise[0, :, :bins].numpy(), silent, silent) for three in steps]
-        mid = torch.from_numpy(np.stack(phases))
-        cosine, sine = (torch.stack([f(mid), x[:, 2]], 1) for f, x in ((torch.cos, cosine), (torch.sin, sine)))
-    low = model.complex_spectrum(Spectrum(below.log_magnitude, cosine, sine))
-    size = model.magnitude(model.linear_log_magnitude(latent, slice(bins, None)))
-    return model.waveform(torch.cat([low, torch.polar(size, noise[..., bins:].expand_as(size))], dim=-1))
-
-
 @pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("chunk", [20, 512])
 def test_synthesis_equals_the_plain_way(config: AutoencoderConfig, chunk: int) -> None:
     model = perturbed(config)
-    latent = torch.randn(2, 70, config.dims, generator=torch.Generator().manual_seed(0))
-    audio = torch.cat(list(synthesise(model, latent, 70 * R_TIME, chunk=chunk)), dim=-1)
-    expected = plainly(model, latent)
+    latent = torch.randn(2, config.dims, 70, generator=torch.Generator().manual_seed(0))
+    audio = codec.decode(model, latent, chunk=chunk)
+    expected = model.decode(latent)
     assert audio.shape == expected.shape
     torch.testing.assert_close(audio, expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
 
@@ -67,8 +46,8 @@ def test_synthesis_equals_the_plain_way(config: AutoencoderConfig, chunk: int) -
 def test_analysis_equals_the_plain_way(config: AutoencoderConfig) -> None:
     model = perturbed(config)
     audio = 0.1 * torch.randn(2, 2, 37 * R_TIME, generator=torch.Generator().manual_seed(0))
-    expected = model.latent(model.log_magnitude(audio))
-    torch.testing.assert_close(analyse(model, audio), expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
+    expected = model.encode(audio)
+    torch.testing.assert_close(codec.encode(model, audio), expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("pieces", [[40], [1] * 40, [3, 30, 7], [2, 2, 36]])
