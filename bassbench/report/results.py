@@ -226,8 +226,8 @@ def _overview(
         element("tbody", *lines),
         class_="overview",
     )
-    about = f"All metrics of {panels[0][0].experiment}"
-    return element("div", table, class_="scroll card", tabindex=0, role="region", aria_label=about)
+    region = f"All metrics of {panels[0][0].experiment}"
+    return element("div", table, class_="scroll card", tabindex=0, role="region", aria_label=region)
 
 
 def _plain(value: object) -> str:
