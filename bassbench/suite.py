@@ -159,11 +159,9 @@ def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share,
     failed: set[str] = set()
     with _bar(f"{source.name}: {'playing for altered mixes' if probe else 'measuring'}", len(mine), share) as bar:
         for index in mine:
-            rows = _clip_rows(
-                plan, source, index, [m for m in wanted if row_key(plan, source, index, m) not in known], failed
-            )
-            if rows:
-                store.append(rows, share.process)
+            missing = [metric for metric in wanted if row_key(plan, source, index, metric) not in known]
+            if missing:
+                store.append(_clip_rows(plan, source, index, missing, failed), share.process)
             bar.update()
 
 
