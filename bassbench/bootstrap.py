@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bassbench.progress import counted
+
 RESAMPLES = 2000
 
 
@@ -47,7 +49,7 @@ def statistic_interval(
     value = statistic(np.arange(songs))
     if songs < 2:
         return Interval(float(value), float("nan"), float("nan"))
-    values = np.array([statistic(generator.integers(songs, size=songs)) for _ in range(resamples)])
+    values = np.array([statistic(generator.integers(songs, size=songs)) for _ in counted(range(resamples))])
     values = values[~np.isnan(values)]
     low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
     return Interval(float(value), float(low), float(high))
@@ -68,7 +70,7 @@ def shifted_interval(
     """
     if not possible:
         return np.nan, np.nan, np.nan
-    values = np.array([replicate() for _ in range(replicates)])
+    values = np.array([replicate() for _ in counted(range(replicates))])
     bias = float(values.mean() - value)
     low, high = np.quantile(values - bias, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high), bias

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tyro
+from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import REAL
@@ -18,6 +19,7 @@ from bassbench.files import write_text
 from bassbench.limits import check_limits
 from bassbench.metric_registry import all_measures, chosen
 from bassbench.paired import holm, paired_difference
+from bassbench.progress import phase
 from bassbench.rows import Row, RowStore
 from bassbench.run_folder import ROWS, RunConfig, read_config, read_values
 from bassbench.scoreboard import SIGNS
@@ -91,9 +93,10 @@ def compared(folders: tuple[Path, Path], metrics: Sequence[str] | None, seed: in
         raise BadInputError(f"{folders[0]} and {folders[1]} have {len(clips)} clips in common, at least 2 are needed")
     measures = all_measures()
     lines, tests = [], []
-    for name in shared:
+    for name in tqdm(shared, "comparing", unit="metric", leave=False, delay=1):
         compare = _set_line if name in SET_METRICS else _clip_line
-        line, p = compare(one, other, name, clips, seed)
+        with phase(f"interval of {name}"):
+            line, p = compare(one, other, name, clips, seed)
         known = measures.get(name)
         about = {"unit": known.unit, "better": SIGNS[known.direction]} if known else {"unit": "", "better": ""}
         lines.append({"metric": name, **about, **line})

@@ -12,6 +12,7 @@ import numpy as np
 from bassbench.audio import SAMPLE_RATE
 from bassbench.embed import embed, protocol
 from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.shipped import shipped
 
 
 def embed_cached(
@@ -42,10 +43,17 @@ def embed_keyed(
     return _kept(key, embedder, sample_rate, lambda: embed_cached(audio(), embedder, sample_rate, device=device))
 
 
+def entry_name(key: str, embedder: str, sample_rate: int = SAMPLE_RATE) -> str:
+    """What an embedding is called: a hash of the key and of all that the embedder's protocol says."""
+    return content_hash(json.dumps([protocol(embedder), sample_rate], sort_keys=True), key)
+
+
 def _kept(key: str, embedder: str, sample_rate: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-    how = json.dumps([protocol(embedder), sample_rate], sort_keys=True)
-    path = cache_folder("embeddings") / f"{content_hash(how, key)}.npz"
+    name = entry_name(key, embedder, sample_rate)
+    path = cache_folder("embeddings") / f"{name}.npz"
     embedding = _read(path)
+    if embedding is None:
+        embedding = shipped().embeddings.get(name)
     if embedding is None:
         embedding = make()
         with contextlib.suppress(OSError), atomic_path(path) as temporary:

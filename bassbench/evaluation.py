@@ -2,18 +2,21 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import tyro
 from accelerate import PartialState
+from tqdm import tqdm
 
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import Codec, anchors
+from bassbench.bootstrap import Interval
 from bassbench.clip_rows import ClipRow, ClipRowStore
 from bassbench.clip_set import ClipSet, open_clip_set, parts
 from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
@@ -26,21 +29,27 @@ from bassbench.own_files import alone_in
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.probes import MATCH, Probe
-from bassbench.rows import Row, RowStore, measured
-from bassbench.run_folder import ROWS, TABLE, RunConfig, start_run, write_values
+from bassbench.progress import phase
+from bassbench.rows import Measurement, Row, RowStore, measured
+from bassbench.run_folder import ROWS, TABLE, VALUES, RunConfig, start_run, write_values
 from bassbench.scoreboard import markdown_board, terminal_board
 from bassbench.set_metrics import MIN_SONGS, SetMetric
+from bassbench.shipped import AnchorClips, AnchorRows
 from bassbench.sources import STYLES, AnchorSource, Pieces, Source
 from bassbench.suite import (
     SECONDS,
     Plan,
     Share,
     clip_values,
+    embed,
     embedded_sets,
     mean_over_songs,
     measure_clips,
     measurement,
+    of_reference,
+    of_source,
     partners,
+    play_clips,
     set_value,
 )
 from bassbench.system_source import SystemSource
@@ -113,25 +122,51 @@ def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextl
         if isinstance(source, SystemSource):
             source.begin(fresh=fresh)
     state.wait_for_everyone()
-    ladder = [
-        AnchorSource(name, anchor, plan.pieces, subject.codec_name if subject.codec and "codec" in name else "")
-        for name, anchor in anchors(subject.codec).items()
-    ]
-    store, cached = ClipRowStore(folder), ClipRowStore(anchor_folder(plan), heals=True)
+    ladder = anchor_sources(subject, plan.pieces)
+    store, cached = ClipRowStore(folder), AnchorClips(anchor_folder(plan), heals=True)
+    known, known_anchors = RowStore(folder / ROWS), AnchorRows(cached.folder / ROWS, heals=True)
+    is_first = state.is_main_process and not (folder / VALUES).exists()
+
+    # The system's own numbers come first, those that take least before the others.
+    play_clips(plan, source, store, share)
     measure_clips(plan, source, store, share)
+    state.wait_for_everyone()
+    if is_first:
+        _show(summarise(plan, source, store, known, [GATE, *plan.clip_metrics]), source)
+    if needs_sets(plan, source, known):
+        embed(plan, of_source(plan, source), share, source.name)
+        embed(plan, of_reference(plan), share, "real bass of the reference")
+    state.wait_for_everyone()
+    if is_first:
+        _show(summarise(plan, source, store, known, plan.set_metrics), source)
+    if isinstance(source, SystemSource):
+        measure_clips(plan, source, store, share, probe=True)
+
+    # Then what they are compared with; of the bank's splits most of it is shipped.
     for anchor in ladder:
-        measure_clips(plan, anchor, cached, share, what=f"anchor: {anchor.name}")
+        measure_clips(plan, anchor, cached, share)
+        if needs_sets(plan, anchor, known_anchors):
+            embed(plan, of_source(plan, anchor), share, anchor.name)
+            embed(plan, of_reference(plan), share, "real bass of the reference")
     state.wait_for_everyone()
     if not state.is_main_process:
         return folder, []
-    summed = RowStore(cached.folder / ROWS, heals=True)
-    anchor_rows = [row for anchor in ladder for row in summarise(plan, anchor, cached, summed)]
-    rows = summarise(plan, source, store, RowStore(folder / ROWS)) + anchor_rows
+    rows = summarise(plan, source, store, known)
+    for anchor in ladder:
+        rows += summarise(plan, anchor, cached, known_anchors)
     values = {subject.name: _clip_rows(plan, source, store)}
     write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
-    RowStore(folder / ROWS).keep_only(rows)
+    known.keep_only(rows)
     write_text(folder / TABLE, markdown_board(rows, subject.name, all_measures()))
     return folder, rows
+
+
+def anchor_sources(subject: Subject, pieces: Pieces) -> list[AnchorSource]:
+    """The ladder of anchors, with the subject's codec if it has one."""
+    return [
+        AnchorSource(name, anchor, pieces, subject.codec_name if subject.codec and "codec" in name else "")
+        for name, anchor in anchors(subject.codec).items()
+    ]
 
 
 def processes() -> PartialState:
@@ -173,28 +208,36 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
     return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, *ears, device, left_out=data.left_out)
 
 
-def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) -> list[Row]:
-    """The summary rows of a source whose clips are all measured; those that `known` has are not measured again."""
-    rows = store.read()
-    count = len(plan.pieces.entries)
-    setting = dict(source.setting)
-    if not isinstance(source, AnchorSource):
-        setting["outputs"] = content_hash(*(source.key(index) for index in range(count)))[:8]
+def summarise(
+    plan: Plan, source: Source, store: ClipRowStore, known: RowStore, metrics: Sequence[Measure] | None = None
+) -> list[Row]:
+    """The summary rows of a source whose clips are all measured; those that `known` has are not measured again.
+
+    `metrics` None: all of the plan's.
+    """
+    rows, count = store.read(), len(plan.pieces.entries)
+    setting = _setting(plan, source)
     before = {row.key: row for row in known.rows()}
     outputs = {source.key(index) for index in range(count)}
     seconds = sum(row.value for row in rows.values() if row.metric == SECONDS and row.output in outputs)
     sets = embedded_sets(plan, source)
     summary = []
-    for metric in _measures(plan).values():
-        began = time.perf_counter()
+
+    def found(wanted: Measurement, value: Callable[[], Interval], seconds: float | None = None) -> Row:
+        if wanted.key not in before:
+            began = time.perf_counter()
+            interval = value()
+            took = time.perf_counter() - began if seconds is None else seconds
+            before[wanted.key] = measured(wanted, *_three(interval), seconds=took, device=plan.device)
+            known.append(before[wanted.key])
+        return replace(before[wanted.key], left_out=plan.left_out)
+
+    chosen = list(_measures(plan).values()) if metrics is None else metrics
+    for metric in tqdm(chosen, f"{source.name}: summing up", unit="metric", leave=False, delay=1):
         if isinstance(metric, SetMetric):
             wanted = measurement(plan, metric, source.name, setting, count)
-            if wanted.key not in before:
-                value = set_value(metric, sets, plan.pieces.seed)
-                row = measured(wanted, *_three(value), seconds=time.perf_counter() - began, device=plan.device)
-                known.append(row)
-                before[wanted.key] = row
-            summary.append(replace(before[wanted.key], left_out=plan.left_out))
+            with phase(f"{source.name}: interval of {metric.name}"):
+                summary.append(found(wanted, partial(set_value, metric, sets, plan.pieces.seed)))
             continue
         if isinstance(metric, Probe) and not isinstance(source, SystemSource):
             continue
@@ -203,13 +246,20 @@ def summarise(plan: Plan, source: Source, store: ClipRowStore, known: RowStore) 
             continue  # a metric that failed on a clip has been named already
         interval, defined = mean_over_songs(values, plan.pieces.seed)
         wanted = measurement(plan, metric, source.name, setting, defined)
-        if wanted.key not in before:
-            took = seconds if metric is GATE else 0.0
-            row = measured(wanted, *_three(interval), seconds=took, device=plan.device)
-            known.append(row)
-            before[wanted.key] = row
-        summary.append(replace(before[wanted.key], left_out=plan.left_out))
+        summary.append(found(wanted, lambda interval=interval: interval, seconds if metric is GATE else 0.0))  # type: ignore[misc]
     return summary
+
+
+def measurements(plan: Plan, source: Source) -> list[Measurement]:
+    """What identifies the summary rows of a source's metrics of sets."""
+    setting, count = _setting(plan, source), len(plan.pieces.entries)
+    return [measurement(plan, metric, source.name, setting, count) for metric in plan.set_metrics]
+
+
+def needs_sets(plan: Plan, source: Source, known: RowStore) -> bool:
+    """Whether a metric of sets is still to be measured of a source."""
+    before = {row.key for row in known.rows()}
+    return any(wanted.key not in before for wanted in measurements(plan, source))
 
 
 def anchor_folder(plan: Plan) -> Path:
@@ -227,6 +277,19 @@ def report_run(folder: Path, rows: list[Row], subject: str) -> None:
         return
     print(terminal_board(rows, subject, all_measures()))
     print(f"\nrows, table and audio: {folder}")
+
+
+def _show(rows: list[Row], source: Source) -> None:
+    """Print what there is of the system's numbers, while the rest is on its way."""
+    if rows:
+        print(terminal_board(rows, source.name, all_measures()) + "\n", flush=True)
+
+
+def _setting(plan: Plan, source: Source) -> dict[str, Any]:
+    if isinstance(source, AnchorSource):
+        return dict(source.setting)
+    keys = (source.key(index) for index in range(len(plan.pieces.entries)))
+    return {**source.setting, "outputs": content_hash(*keys)[:8]}
 
 
 def _measures(plan: Plan) -> dict[str, Measure]:

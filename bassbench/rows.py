@@ -106,7 +106,7 @@ class RowStore:
         rows: dict[str, Row] = {}
         for where, line in read_lines(self.path):
             try:
-                row = _parse(line, where)
+                row = parse_summary(line, where)
             except BadInputError:
                 if self.heals:
                     continue
@@ -125,7 +125,7 @@ class RowStore:
         Raises:
             BadInputError: the file cannot be written.
         """
-        append_lines(self.path, [_plain(asdict(row))])
+        append_lines(self.path, [plain_summary(row)])
 
     def keep_only(self, rows: Iterable[Row]) -> None:
         """Make the file hold these rows in this order and no others, whole or not at all.
@@ -133,7 +133,7 @@ class RowStore:
         Raises:
             BadInputError: the file cannot be written.
         """
-        lines = [json.dumps(_plain(asdict(row)), sort_keys=True, allow_nan=False) + "\n" for row in rows]
+        lines = [json.dumps(plain_summary(row), sort_keys=True, allow_nan=False) + "\n" for row in rows]
         try:
             with atomic_path(self.path) as temporary:
                 temporary.write_text("".join(lines))
@@ -201,12 +201,17 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    # JSON has no NaN: an undefined number is null.
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+def plain_summary(row: Row) -> dict[str, Any]:
+    """A row as JSON values, which have no NaN: an undefined number is null."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(row).items()}
 
 
-def _parse(line: bytes, where: str) -> Row:
+def parse_summary(line: bytes, where: str) -> Row:
+    """The row in a line of JSON.
+
+    Raises:
+        BadInputError: the line holds none; `where` names it.
+    """
     try:
         values = parse_json(line)
         numbers = {name: float("nan") if values[name] is None else values[name] for name in ("value", "low", "high")}

@@ -12,8 +12,8 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, fit_length, read_audio
 from bassbench.bad_input import BadInputError
+from bassbench.baselines import OTHER, Anchor
 from bassbench.baselines import VERSION as ANCHOR_VERSION
-from bassbench.baselines import Anchor
 from bassbench.clip_set import ClipEntry
 from bassbench.files import content_hash, file_stem
 from bassbench.metric import Scored
@@ -98,9 +98,10 @@ class AnchorSource:
         return {}
 
     def key(self, index: int) -> str:
-        """Hash of the anchor, both clips and the seed."""
+        """Hash of the anchor, the clip, the seed, and the other song's clip where that is heard."""
         clip, partner = (self.pieces.entries[i].key for i in (index, self.pieces.partners[index]))
-        parts = (str(ANCHOR_VERSION), self.name, self.about, clip, partner, str(self.pieces.clip_seed(index)))
+        other = partner if self.name == OTHER or self.pieces.style == "other" else ""
+        parts = (str(ANCHOR_VERSION), self.name, self.about, clip, other, str(self.pieces.clip_seed(index)))
         return content_hash("anchor", *parts)
 
     def give(self, index: int) -> Scored:

@@ -9,20 +9,18 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 from bassbench.audio import fit_length
 from bassbench.bad_input import BadInputError
-from bassbench.baselines import derangement
 from bassbench.bootstrap import RESAMPLES, Interval, mean_interval
 from bassbench.clip_rows import ClipKey, ClipRow, ClipRowStore
 from bassbench.clip_set import ClipEntry
 from bassbench.embed import protocol
-from bassbench.embedding_cache import embed_keyed
+from bassbench.embedding_cache import embed_keyed, entry_name
 from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.metric import ClipMetric, Scored
@@ -36,7 +34,7 @@ from bassbench.set_metrics import EmbeddedSets, SetMetric, Songs
 from bassbench.sources import AnchorSource, Pieces, Source
 from bassbench.system_source import SystemSource
 
-VERSION = 1  # raise it when the suite itself would give other numbers
+VERSION = 2  # raise it when the suite itself would give other numbers
 EXPERIMENT = "suite"
 
 
@@ -72,7 +70,7 @@ class Plan:
     def clip_protocol(self, metric: Measure) -> dict[str, Any]:
         """How one clip is measured, whichever clips there are besides it."""
         shared = {"suite": VERSION, "data": self.data, "metric version": metric.version, "style": self.pieces.style}
-        return {**shared, "swaps": "one cycle through all songs"} if isinstance(metric, Probe) else shared
+        return {**shared, "swaps": "with the next song"} if isinstance(metric, Probe) else shared
 
     def protocol(self, metric: Measure) -> dict[str, Any]:
         """How the row of a metric is measured: rows with equal protocols can be ranked together."""
@@ -83,6 +81,24 @@ class Plan:
             embedder = self.pair_embedder if metric.pairs else self.embedder
             return {**about, "embedding": protocol(embedder), "reference": reference}
         return {**about, "interval": f"95 %, bootstrap over songs, {RESAMPLES} resamples"}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Audio to be embedded, made only if its embedding is not at hand; `key` is a hash of all that it depends on."""
+
+    key: str
+    embedder: str
+    make: Callable[[], np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """What the embedding is called in caches."""
+        return entry_name(self.key, self.embedder)
+
+    def get(self, device: str) -> np.ndarray:
+        """The embedding `(windows, dim)`, from the cache or made."""
+        return embed_keyed(self.key, self.make, self.embedder, device=device)
 
 
 @dataclass(frozen=True)
@@ -97,36 +113,62 @@ class Share:
         return list(range(self.process, count, self.processes))
 
 
-def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share, *, what: str = "") -> None:
-    """Append what is missing of the clip rows of this process's share, and embed its clips.
+def play_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share) -> None:
+    """Make the basses of this process's share that have to be made, and append how long each took.
+
+    Raises:
+        BadInputError: the source cannot give a bass, or rows cannot be written.
+    """
+    mine = share.of(len(plan.pieces.entries))
+    with _bar(f"{source.name}: playing", len(mine), share) as bar:
+        for start in range(0, len(mine), plan.batch_size):
+            block = mine[start : start + plan.batch_size]
+            took = source.prepare(block)
+            if took:
+                store.append(
+                    [_row(plan, source, index, SECONDS, 1, "", seconds) for index, seconds in took.items()],
+                    share.process,
+                )
+            bar.update(len(block))
+
+
+def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share, *, probe: bool = False) -> None:
+    """Append what is missing of the clip rows of this process's share: gate and metrics of clips, or the probes.
 
     A metric that fails is named on the error stream and left out; the others go on.
 
     Raises:
         BadInputError: the source cannot give a bass, or rows cannot be written.
     """
+    mine = [index for index in share.of(len(plan.pieces.entries)) if index < PROBED or not probe]
+    wanted: tuple[Measure, ...] = plan.probes if probe else (GATE, *plan.clip_metrics)
+    if not wanted:
+        return
     known = set(store.read())
-    peaks: dict[str, float] = {}
-    mine = share.of(len(plan.pieces.entries))
     failed: set[str] = set()
-    with tqdm(total=len(mine), desc=what or source.name, unit="clip", disable=share.process > 0, leave=False) as bar:
-        for start in range(0, len(mine), plan.batch_size):
-            block = mine[start : start + plan.batch_size]
-            took = source.prepare(block)
-            for index in block:
-                rows = _clip_rows(plan, source, index, known, failed, peaks)
-                if index in took:
-                    rows.append(_row(plan, source, index, SECONDS, 1, "", took[index]))
-                if rows:
-                    store.append(rows, share.process)
-                bar.update()
+    peaks: dict[str, float] = {}
+    with _bar(f"{source.name}: {'playing for altered mixes' if probe else 'measuring'}", len(mine), share) as bar:
+        for index in mine:
+            missing = [metric for metric in wanted if row_key(plan, source, index, metric) not in known]
+            if missing:
+                store.append(_clip_rows(plan, source, index, missing, failed, peaks), share.process)
+            bar.update()
     over = {name: peak for name, peak in peaks.items() if peak > 1}
-    if over and not isinstance(source, AnchorSource):
+    if over and not probe and not isinstance(source, AnchorSource):
         worst = max(over, key=over.__getitem__)
         warn_once(
             f"'{source.name}' goes beyond full scale on {len(over)} of {len(peaks)} clips, to a peak of "
             f"{over[worst]:.2f} on {worst}; it is measured as it is, but a player would clip it"
         )
+
+
+def embed(plan: Plan, wanted: Sequence[Embedded], share: Share, what: str) -> None:
+    """Make the embeddings of this process's share that are not at hand; `what` names them in the bar."""
+    mine = share.of(len(wanted))
+    with _bar(f"{what}: embedding", len(mine), share) as bar:
+        for index in mine:
+            wanted[index].get(plan.device)
+            bar.update()
 
 
 def row_key(plan: Plan, source: Source, index: int, metric: Measure) -> ClipKey:
@@ -135,51 +177,45 @@ def row_key(plan: Plan, source: Source, index: int, metric: Measure) -> ClipKey:
 
 
 def _clip_rows(
-    plan: Plan, source: Source, index: int, known: set[ClipKey], failed: set[str], peaks: dict[str, float]
+    plan: Plan, source: Source, index: int, wanted: Sequence[Measure], failed: set[str], peaks: dict[str, float]
 ) -> list[ClipRow]:
-    probes = plan.probes if index < PROBED and isinstance(source, SystemSource) else ()
-    wanted: list[Measure] = [GATE, *plan.clip_metrics, *probes]
-    wanted = [metric for metric in wanted if row_key(plan, source, index, metric) not in known]
-    embeds = bool(plan.set_metrics)
-    if not wanted and not embeds:
-        return []
-    given: list[Scored] = []
-
-    def scored() -> Scored:
-        if not given:
-            given.append(source.give(index))
-            peaks[given[0].clip.name] = float(np.abs(given[0].bass).max(initial=0.0))
-        return given[0]
-
-    if embeds:
-        _embedding(plan, source, index, scored)
-        if _needs_pairs(plan):
-            _pair_embedding(plan, source, index, scored)
-    if not wanted:
-        return []
-    report = gate(scored().bass, reference=scored().clip.bass)
+    scored = source.give(index)
+    peaks[scored.clip.name] = float(np.abs(scored.bass).max(initial=0.0))
+    report = gate(scored.bass, reference=scored.clip.bass)
+    again = [metric for metric in wanted if isinstance(metric, Probe)]
+    if again and isinstance(source, SystemSource):
+        return _probe_rows(plan, source, index, scored, again, failed, broken="broken" in report.flags)
     rows = []
     for metric in wanted:
         value, note = float("nan"), ""
         if isinstance(metric, Gate):
             value, note = float(report.passed), " ".join(report.flags)
         elif isinstance(metric, ClipMetric) and "broken" not in report.flags:
-            value = _value(metric, scored(), source, failed)
-        if not isinstance(metric, Probe) and metric.name not in failed:
+            value = _value(metric, scored, source, failed)
+        if metric.name not in failed:
             rows.append(_measured(plan, source, index, metric, value, note))
-    again = [metric for metric in wanted if isinstance(metric, Probe)]
-    if again and isinstance(source, SystemSource):
-        match = next((metric for metric in plan.clip_metrics if metric.name == MATCH), None)
-
-        def fit(played: Scored) -> float:
-            if match is None or "broken" in report.flags:
-                return float("nan")
-            return _value(match, played, source, failed)
-
-        values = probe_clip(source, index, scored(), again, fit)
-        kept = [probe for probe in again if not (probe.by_match and MATCH in failed)]
-        rows += [_measured(plan, source, index, probe, values[probe.name]) for probe in kept]
     return rows
+
+
+def _probe_rows(
+    plan: Plan,
+    source: SystemSource,
+    index: int,
+    scored: Scored,
+    probes: Sequence[Probe],
+    failed: set[str],
+    *,
+    broken: bool,
+) -> list[ClipRow]:
+    """The probes of a clip; those that go by the match are left out where the match has failed."""
+    match = next((metric for metric in plan.clip_metrics if metric.name == MATCH), None)
+
+    def fit(played: Scored) -> float:
+        return float("nan") if match is None or broken else _value(match, played, source, failed)
+
+    values = probe_clip(source, index, scored, probes, fit)
+    kept = [probe for probe in probes if not (probe.by_match and MATCH in failed)]
+    return [_measured(plan, source, index, probe, values[probe.name]) for probe in kept]
 
 
 def _value(metric: ClipMetric, scored: Scored, source: Source, failed: set[str]) -> float:
@@ -243,32 +279,31 @@ def set_value(metric: SetMetric, sets: EmbeddedSets, seed: int) -> Interval:
 
 def embedded_sets(plan: Plan, source: Source) -> EmbeddedSets:
     """The embeddings that set metrics compare, from the cache or made anew; clips of one song are put together."""
-    count = len(plan.pieces.entries)
+    entries = plan.pieces.entries
+
+    def songs(entries: Sequence[ClipEntry], wanted: Sequence[Embedded]) -> Songs:
+        return songs_of(entries, [one.get(plan.device) for one in wanted])
+
     return EmbeddedSets(
-        make_bass=lambda: songs_of(
-            plan.pieces.entries, [_embedding(plan, source, i, partial(source.give, i)) for i in range(count)]
-        ),
-        make_reference=lambda: songs_of(plan.reference, [_real(plan, entry) for entry in plan.reference]),
-        make_pairs=lambda: songs_of(
-            plan.pieces.entries, [_pair_embedding(plan, source, i, partial(source.give, i)) for i in range(count)]
-        ),
-        make_reference_pairs=lambda: songs_of(
-            plan.reference, [_real_pair(plan, entry, entry) for entry in plan.reference]
-        ),
-        make_mispaired=lambda: songs_of(
-            plan.reference, [_real_pair(plan, *pair) for pair in mispairs(plan.reference, plan.pieces.seed)]
-        ),
+        make_bass=lambda: songs(entries, source_basses(plan, source)),
+        make_reference=lambda: songs(plan.reference, real_basses(plan)),
+        make_pairs=lambda: songs(entries, source_pairs(plan, source)),
+        make_reference_pairs=lambda: songs(plan.reference, real_pairs(plan)),
+        make_mispaired=lambda: songs(plan.reference, mispaired(plan)),
     )
 
 
 def mispairs(entries: Sequence[ClipEntry], seed: int) -> list[tuple[ClipEntry, ClipEntry]]:
-    """Each clip, for its mix, with a clip of another song, for its bass; a function of the seed."""
+    """Each clip, for its mix, with its partner, for its bass."""
     partner = partners(entries, seed)
     return [(entry, entries[other]) for entry, other in zip(entries, partner, strict=True)]
 
 
 def partners(entries: Sequence[ClipEntry], seed: int) -> tuple[int, ...]:
-    """For each clip the index of a clip of another song: one random cycle through the songs.
+    """For each clip the index of a clip of another song: of the next song, or of a later one for other seeds than 0.
+
+    Clips come in an order without meaning, so the next is as good as a random one, and stays the partner when more
+    clips are scored: what was measured of the pair stays valid.
 
     Raises:
         BadInputError: fewer than two songs.
@@ -276,8 +311,8 @@ def partners(entries: Sequence[ClipEntry], seed: int) -> tuple[int, ...]:
     songs = list(dict.fromkeys(entry.song for entry in entries))
     if len(songs) < 2:
         raise BadInputError(f"pairing each song with another takes at least two songs, got {len(songs)}")
-    other = derangement(len(songs), generator=np.random.default_rng(seed))
-    after = {song: songs[other[i]] for i, song in enumerate(songs)}
+    step = 1 + seed % (len(songs) - 1)
+    after = {song: songs[(i + step) % len(songs)] for i, song in enumerate(songs)}
     clips: dict[str, list[int]] = {}
     for index, entry in enumerate(entries):
         clips.setdefault(entry.song, []).append(index)
@@ -308,31 +343,65 @@ def measurement(plan: Plan, metric: Measure, system: str, setting: dict[str, Any
     )
 
 
-def _embedding(plan: Plan, source: Source, index: int, scored: Callable[[], Scored]) -> np.ndarray:
-    return _embed(plan, plan.embedder, source.key(index), lambda: _finite(scored().bass))
+def source_basses(plan: Plan, source: Source) -> list[Embedded]:
+    """The basses of a source, as sets hear them; after `play_clips`."""
+
+    def one(index: int) -> Embedded:
+        return Embedded(source.key(index), plan.embedder, lambda: _finite(source.give(index).bass))
+
+    return [one(index) for index in range(len(plan.pieces.entries))]
 
 
-def _pair_embedding(plan: Plan, source: Source, index: int, scored: Callable[[], Scored]) -> np.ndarray:
-    def together() -> np.ndarray:
-        return accompanied(scored().clip.mix, _finite(scored().bass))
+def source_pairs(plan: Plan, source: Source) -> list[Embedded]:
+    """The same together with their mixes."""
 
-    return _embed(plan, plan.pair_embedder, content_hash("pair", source.key(index)), together)
+    def one(index: int) -> Embedded:
+        def together() -> np.ndarray:
+            scored = source.give(index)
+            return accompanied(scored.clip.mix, _finite(scored.bass))
+
+        return Embedded(content_hash("pair", source.key(index)), plan.pair_embedder, together)
+
+    return [one(index) for index in range(len(plan.pieces.entries))]
 
 
-def _real(plan: Plan, entry: ClipEntry) -> np.ndarray:
-    return _embed(plan, plan.embedder, content_hash("real bass", entry.key), lambda: entry.load().bass)
+def real_basses(plan: Plan) -> list[Embedded]:
+    """The real basses of the reference."""
+
+    def one(entry: ClipEntry) -> Embedded:
+        return Embedded(content_hash("real bass", entry.key), plan.embedder, lambda: entry.load().bass)
+
+    return [one(entry) for entry in plan.reference]
 
 
-def _real_pair(plan: Plan, mix: ClipEntry, bass: ClipEntry) -> np.ndarray:
+def real_pairs(plan: Plan) -> list[Embedded]:
+    """The same together with their mixes."""
+    return [_real_pair(plan, entry, entry) for entry in plan.reference]
+
+
+def mispaired(plan: Plan) -> list[Embedded]:
+    """The mixes of the reference, each with the real bass of another song."""
+    return [_real_pair(plan, *pair) for pair in mispairs(plan.reference, plan.pieces.seed)]
+
+
+def of_source(plan: Plan, source: Source) -> list[Embedded]:
+    """All embeddings of a source that the plan's metrics take."""
+    pairs = source_pairs(plan, source) if _needs_pairs(plan) else []
+    return [*(source_basses(plan, source) if _needs_basses(plan) else []), *pairs]
+
+
+def of_reference(plan: Plan) -> list[Embedded]:
+    """All embeddings of the reference that the plan's metrics take."""
+    pairs = [*real_pairs(plan), *mispaired(plan)] if _needs_pairs(plan) else []
+    return [*(real_basses(plan) if _needs_basses(plan) else []), *pairs]
+
+
+def _real_pair(plan: Plan, mix: ClipEntry, bass: ClipEntry) -> Embedded:
     def together() -> np.ndarray:
         below = mix.load().mix
         return accompanied(below, fit_length(bass.load().bass, below.shape[1]))
 
-    return _embed(plan, plan.pair_embedder, content_hash("real pair", mix.key, bass.key), together)
-
-
-def _embed(plan: Plan, embedder: str, key: str, audio: Callable[[], np.ndarray]) -> np.ndarray:
-    return embed_keyed(key, audio, embedder, device=plan.device)
+    return Embedded(content_hash("real pair", mix.key, bass.key), plan.pair_embedder, together)
 
 
 def _finite(bass: np.ndarray) -> np.ndarray:
@@ -342,6 +411,14 @@ def _finite(bass: np.ndarray) -> np.ndarray:
 
 def _needs_pairs(plan: Plan) -> bool:
     return any(metric.pairs for metric in plan.set_metrics)
+
+
+def _needs_basses(plan: Plan) -> bool:
+    return any(not metric.pairs for metric in plan.set_metrics)
+
+
+def _bar(what: str, total: int, share: Share) -> "tqdm[NoReturn]":
+    return tqdm(total=total, desc=what, unit="clip", disable=share.process > 0, leave=False)
 
 
 def _hash(protocol: dict[str, Any]) -> str:

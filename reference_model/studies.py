@@ -17,6 +17,7 @@ from bassbench.datasets import ClipRequest
 from bassbench.files import atomic_path, content_hash, write_text
 from bassbench.own_files import alone_in
 from bassbench.pretrained import find_device
+from bassbench.progress import phase
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
 from bassbench.untrusted_json import parse_json
@@ -172,9 +173,11 @@ def kept_values(path: Path) -> Any:
 
 
 def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what: str) -> list[Row]:
-    """Run the tasks whose rows the store lacks, one bar for all their clips; all rows, in the order of the tasks.
+    """Run the tasks whose rows the store lacks; all rows, in the order of the tasks.
 
-    Each task's rows are on disk before the next begins, so a run that was cut off goes on where it was.
+    Each task has a bar of its own, since a clip of one takes many times as long as a clip of another; what follows the
+    last clip (intervals) has bars of its own too. Each task's rows are on disk before the next begins, so a run that
+    was cut off goes on where it was.
 
     Raises:
         BadInputError: the store cannot be read or written, another run is at it, or the folder holds other tables of
@@ -189,19 +192,18 @@ def measure_missing(tasks: Sequence[Task], store: RowStore, *, device: str, what
 def _measure_missing(tasks: Sequence[Task], store: RowStore, device: str, what: str) -> list[Row]:
     known = {row.key for row in store.rows()}
     missing = [task for task in tasks if any(wanted.key not in known for wanted in task.measurements)]
-    total = sum(task.measurements[0].clips for task in missing)
-    with tqdm(total=total, desc=what, unit="clip", disable=not missing) as bar:
-        for task in missing:
-            first = task.measurements[0]
-            setting = " ".join(f"{name} {value}" for name, value in first.setting.items() if name != "weights")
-            bar.set_postfix_str(f"{first.system} {setting}".strip())
-            began = time.perf_counter()
+    for number, task in enumerate(missing, 1):
+        first = task.measurements[0]
+        setting = " ".join(f"{name} {value}" for name, value in first.setting.items() if name != "weights")
+        name = f"{what} {number}/{len(missing)}: {first.system} {setting}".strip()
+        began = time.perf_counter()
+        with tqdm(total=first.clips, desc=name, unit="clip", leave=False) as bar, phase(f"{name}, interval"):
             results = task.measure(bar.update)
-            seconds = time.perf_counter() - began
-            for wanted, result in zip(task.measurements, results, strict=True):
-                if wanted.key not in known:
-                    row = measured(wanted, result.value, result.low, result.high, seconds=seconds, device=device)
-                    store.append(row)
+        seconds = time.perf_counter() - began
+        for wanted, result in zip(task.measurements, results, strict=True):
+            if wanted.key not in known:
+                row = measured(wanted, result.value, result.low, result.high, seconds=seconds, device=device)
+                store.append(row)
     rows = {row.key: row for row in store.rows()}
     return [rows[wanted.key] for task in tasks for wanted in task.measurements]
 

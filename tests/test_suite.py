@@ -19,12 +19,14 @@ from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRowStore
 from bassbench.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.evaluation import Evaluation, make_plan, summarise
+from bassbench.metric import Scored
 from bassbench.metric_registry import all_measures
 from bassbench.own_files import alone_in
 from bassbench.rows import RowStore
 from bassbench.run_folder import read_values
 from bassbench.scoreboard import markdown_board, terminal_board
-from bassbench.suite import Share, measure_clips, partners
+from bassbench.sources import AnchorSource
+from bassbench.suite import Share, measure_clips, partners, play_clips
 from bassbench.system_source import SystemSource
 from bassbench.systems import load_system
 
@@ -70,6 +72,23 @@ def test_values_hold_every_clip_and_agree_with_the_row(folder: Path) -> None:
     level = [value.value for value in values["tiny tone"] if value.metric == "tiny level"]
     assert len(level) == 7
     assert row(rows, "tiny level").value == pytest.approx(np.mean(level), abs=1e-12)
+
+
+def test_the_systems_own_numbers_are_shown_before_anything_is_measured_of_an_anchor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    give = AnchorSource.give
+
+    def heard(source: AnchorSource, index: int) -> Scored:
+        shown.append(capsys.readouterr().out)
+        return give(source, index)
+
+    monkeypatch.setattr(AnchorSource, "give", heard)
+    run(tmp_path, "--seed", "11")  # a seed of its own: nothing is at hand
+    for metric in ("tiny level", "passes the gate", "KAD"):
+        assert metric in shown[0]
+    assert REAL not in shown[0] and REAL in capsys.readouterr().out
 
 
 def test_running_again_plays_nothing_and_changes_nothing(folder: Path) -> None:
@@ -218,7 +237,9 @@ def test_shares_of_several_processes_add_up_to_one(tmp_path: Path, processes: in
         source = SystemSource("tiny tone", {}, plan.pieces, folder, load_system("tiny-tone"), 3)
         store = ClipRowStore(folder)
         for process in reversed(range(count)):
+            play_clips(plan, source, store, Share(process, count))
             measure_clips(plan, source, store, Share(process, count))
+            measure_clips(plan, source, store, Share(process, count), probe=True)
         assert len(list(folder.glob("clips.*.jsonl"))) == count
         results.append(summarise(plan, source, store, RowStore(folder / "rows.jsonl")))
     for one, many in zip(*results, strict=True):
@@ -242,10 +263,20 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
         folder = tmp_path / str(times)
         source = SystemSource("tiny tone", {}, pieces, folder, load_system("tiny-tone"), 3)
         tracemalloc.start()
+        play_clips(wide, source, ClipRowStore(folder), Share())
         measure_clips(wide, source, ClipRowStore(folder), Share())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_partners_stay_when_more_clips_are_scored() -> None:
+    entries = open_clip_set("tiny").clips
+    for seed in (0, 1, 2):
+        few, many = partners(entries[:6], seed), partners(entries[:7], seed)
+        assert sorted(few) == list(range(6)) and all(i != partner for i, partner in enumerate(few))
+        if seed == 0:
+            assert few[:-1] == many[: len(few) - 1]
 
 
 def test_clips_of_one_song_count_as_one_song(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from scipy.spatial.distance import cdist
 
 from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval, resampled, shifted_interval
+from bassbench.progress import counted
 from bassbench.song_windows import SongWindows, validate, validate_pairs
 
 _BLOCK_VALUES = 1 << 21  # 16 MiB of float64 at a time
@@ -159,7 +160,7 @@ def _intervals(
         raise BadInputError(f"a bootstrap needs replicates >= 1, got {replicates}")
     sizes = len(theirs.counts), len(ours.counts)
     values = statistic(*(np.ones(size, dtype=int) for size in sizes))
-    drawn = [statistic(*(resampled(size, generator) for size in sizes)) for _ in range(replicates)]
+    drawn = [statistic(*(resampled(size, generator) for size in sizes)) for _ in counted(range(replicates))]
 
     def interval(which: int) -> Interval:
         column = iter([float(pair[which]) for pair in drawn])

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+from tqdm import tqdm
+
 from bassbench.bad_input import BadInputError
 from bassbench.baselines import CODEC, anchors
 from bassbench.files import atomic_path
@@ -88,7 +90,7 @@ def _listen(examples: Sequence[Example], seconds: float, room: int) -> Iterator[
     yield '<section id="listen" aria-labelledby="listen-title">\n' + element("h2", "Listen", id="listen-title")
     yield element("p", _LISTEN)
     left_out = 0
-    for index, example in enumerate(examples):
+    for index, example in enumerate(tqdm(examples, "examples to listen to", unit="clip", leave=False, delay=1)):
         length = seconds_for(example, room / (len(examples) - index), seconds)
         if length < min(SHORTEST_CUT, seconds):
             left_out += 1
