@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from bassbench.bad_input import exit_on_bad_input
+from bassbench.errors import exit_on_bad_input
 
 COMMANDS = {
     "score": ("score_command:Score", "Score a folder of audio files, one a clip."),

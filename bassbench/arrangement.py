@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pretty_midi
 
-from bassbench.bad_input import BadInputError
 from bassbench.effects import Timbre, draw_timbre
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Chord, Song
 
 BASS_PROGRAMS = tuple(range(32, 40))

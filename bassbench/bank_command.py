@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from bassbench.audio import write_audio
 from bassbench.datasets import clip_requests
-from bassbench.limits import check_limits
+from bassbench.errors import check_limits
 from bassbench.own_files import note_written, refuse_foreign
 from bassbench.render import render_stems
 from bassbench.song_bank import SPLITS, Song, load_songs

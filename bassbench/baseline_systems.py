@@ -11,8 +11,8 @@ import numpy as np
 
 from bassbench.arrangement import Note, bass_part
 from bassbench.audio import SAMPLE_RATE, loudness, loudness_normalise
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.errors import BadInputError
 from bassbench.onsets import onset_envelope
 from bassbench.render import render_parts
 

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bassbench.bad_input import BadInputError
-from bassbench.jsonl import append_lines, read_lines
-from bassbench.untrusted_json import parse_json
+from bassbench.errors import BadInputError
+from bassbench.files import append_lines, parse_json, read_lines
 
 
 class ClipKey(NamedTuple):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.cache import content_hash
 from bassbench.datasets import UNSEEN_FONT, cached_clip, clip_requests
-from bassbench.files import content_hash, file_stem
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, unknown_name
+from bassbench.files import file_stem
 from bassbench.plugins import DATASETS, load_plugin, plugins, warn_once
 from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.song_bank import SPLITS

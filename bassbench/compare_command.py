@@ -10,13 +10,12 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import REAL
 from bassbench.clip_rows import ClipRow
 from bassbench.clip_set import ClipEntry, open_clip_set
+from bassbench.errors import BadInputError, check_limits
 from bassbench.fad import FewWindowsWarning
 from bassbench.files import write_text
-from bassbench.limits import check_limits
 from bassbench.metric_registry import all_measures, chosen
 from bassbench.paired import holm, paired_difference
 from bassbench.progress import phase

@@ -13,8 +13,7 @@ import tyro
 from tqdm import tqdm
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits
 from bassbench.render import CLIP_SAMPLES
 from bassbench.render_command import Render
 from bassbench.stems.checking import check_dataset

@@ -11,11 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from bassbench.arrangement import Note
-from bassbench.bad_input import BadInputError
-from bassbench.files import cache_folder, cache_path, content_hash
+from bassbench.cache import cache_folder, cache_path, content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import parse_json
 from bassbench.render import CLIP_SAMPLES, Clip, default_soundfont, render_clip
 from bassbench.song_bank import Chord, Song, load_songs
-from bassbench.untrusted_json import parse_json
 from bassbench.workers import in_processes
 
 _RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise it when a rendering changes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 Effect = tuple[str, dict[str, float]]
 """The name of a Pedalboard plug-in and its parameters."""

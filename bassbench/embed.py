@@ -15,8 +15,7 @@ import numpy as np
 
 from bassbench import musicnn
 from bassbench.audio import RESAMPLER, SAMPLE_RATE, TARGET_LUFS, loudness_normalise, resample
-from bassbench.bad_input import BadInputError
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.plugins import EMBEDDERS as EMBEDDER_PLUGINS
 from bassbench.plugins import broken, load_plugin, plugins
 from bassbench.spectrum import log_mel

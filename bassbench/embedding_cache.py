@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
+from bassbench.cache import cache_folder, content_hash
 from bassbench.embed import embed, protocol
-from bassbench.files import atomic_path, cache_folder, content_hash
+from bassbench.files import atomic_path
 from bassbench.shipped import shipped
 
 

@@ -14,17 +14,16 @@ import tyro
 from accelerate import PartialState
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import Codec, anchors
 from bassbench.bootstrap import Interval
+from bassbench.cache import cache_folder, content_hash
 from bassbench.clip_rows import ClipRow, ClipRowStore
 from bassbench.clip_set import ClipSet, open_clip_set, parts
 from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
-from bassbench.files import cache_folder, content_hash, write_text
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits, unknown_name
+from bassbench.files import write_text
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import GATE, Measure, Metric, all_measures, chosen, clip_metrics
-from bassbench.names import unknown_name
 from bassbench.own_files import alone_in
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import resampled, shifted_interval
+from bassbench.errors import BadInputError
 from bassbench.gaussian import Gaussian
 
 Song = np.ndarray | Gaussian

@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from bassbench.bad_input import BadInputError
 from bassbench.embed import Embedder, WindowFunction
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, unknown_name
 
 PREFIX = "fadtk:"
 DOWNLOAD = "BASSBENCH_DOWNLOAD"

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol

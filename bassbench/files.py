@@ -1,15 +1,15 @@
-"""Files appear whole or not at all, and caches live in the user's cache folder, keyed by content."""
+"""Files appear whole or not at all; lines of JSON are appended so that a crash loses none that was written."""
 
 import contextlib
-import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from io import SEEK_END, FileIO
 from pathlib import Path
+from typing import Any
 
-from bassbench.bad_input import BadInputError
-
-_ANOTHER_CACHE = "set BASSBENCH_CACHE to a folder that can be written, with room for it"
+from bassbench.errors import BadInputError
 
 
 @contextlib.contextmanager
@@ -50,49 +50,87 @@ def write_text(path: str | Path, text: str) -> None:
         raise BadInputError(f"{path}: cannot write ({error.strerror})") from None
 
 
-def cache_folder(*parts: str) -> Path:
-    """`parts` under BASSBENCH_CACHE, else under the user's cache folder; made if missing.
-
-    Raises:
-        BadInputError: it cannot be made, or there is no home to put it in; the message names BASSBENCH_CACHE.
-    """
-    root, shared = os.environ.get("BASSBENCH_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    try:
-        base = Path(root) if root else Path(shared or Path.home() / ".cache") / "bassbench"
-    except RuntimeError:  # neither HOME nor an entry of the user's in the password file
-        raise BadInputError(f"no home folder to keep the cache in; {_ANOTHER_CACHE}") from None
-    folder = base.joinpath(*parts)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInputError(f"{folder}: cannot make the cache folder ({error.strerror}); {_ANOTHER_CACHE}") from None
-    return folder
-
-
 def file_stem(name: str) -> str:
     """A clip's or song's name as part of a file name."""
     return name.replace("/", "_").replace("\\", "_")
 
 
-@contextlib.contextmanager
-def cache_path(path: Path) -> Iterator[Path]:
-    """As `atomic_path`, for what has to be in the cache to go on.
+def append_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """Append each value as a line, all on disk when this returns; what a crash left of a line is cut off first.
 
     Raises:
-        BadInputError: the cache cannot be written, as on a full disk; the message names BASSBENCH_CACHE.
+        BadInputError: the file cannot be written; nothing is left of the values then.
+        ValueError: a value holds NaN or Inf, which JSON does not know.
+    """
+    data = "".join(json.dumps(value, sort_keys=True, allow_nan=False) + "\n" for value in values).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+", buffering=0) as file, _alone(file):
+            whole = _length_of_whole_lines(file)
+            file.truncate(whole)
+            try:
+                written = file.write(data)
+                os.fsync(file.fileno())
+                if written != len(data):
+                    raise OSError(None, "disk full")
+            except OSError:
+                file.truncate(whole)
+                raise
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot write results ({error.strerror})") from None
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Each whole line that is not empty, with where it stands for errors; nothing if there is no such file.
+
+    A last line that a crash cut short is passed over.
+
+    Raises:
+        BadInputError: the file cannot be read.
     """
     try:
-        with atomic_path(path) as temporary:
-            yield temporary
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
     except OSError as error:
-        raise BadInputError(f"{path}: cannot write the cache ({error.strerror or error}); {_ANOTHER_CACHE}") from None
+        raise BadInputError(f"{path}: cannot read the results ({error.strerror})") from None
+    for number, line in enumerate(lines[:-1], 1):
+        if line.strip():
+            yield f"{path}, line {number}", line
 
 
-def content_hash(*parts: bytes | str) -> str:
-    """A short SHA-256 of the parts, each length-prefixed so that no two lists collide."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()[:24]
+@contextlib.contextmanager
+def _alone(file: FileIO) -> Iterator[None]:
+    """Keep other processes from appending meanwhile, where the system and the file system can."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, whatever happens
+    yield
+
+
+def _length_of_whole_lines(file: FileIO) -> int:
+    end = file.seek(0, SEEK_END)
+    while end > 0:
+        start = max(end - 65_536, 0)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that the text stands for.
+
+    Raises:
+        ValueError: it is not JSON, or nested deeper than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None

@@ -9,13 +9,12 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from bassbench.bad_input import BadInputError
 from bassbench.baseline_systems import BASELINES
 from bassbench.clip_set import BANK_SPLITS
 from bassbench.embed import EMBEDDERS, find_embedder
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.fadtk_embedders import FADTK_MODELS, PREFIX
 from bassbench.metric_registry import all_measures
-from bassbench.names import unknown_name
 from bassbench.plugins import DATASETS, SYSTEMS, load_plugin, plugins
 from bassbench.plugins import EMBEDDERS as EMBEDDER_PLUGINS
 from bassbench.set_metrics import SetMetric

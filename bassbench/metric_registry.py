@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bassbench import metrics
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.metric import ClipMetric
-from bassbench.names import unknown_name
 from bassbench.plugins import METRICS, broken, load_plugin, plugins, warn_once
 from bassbench.probes import PROBES, Probe
 from bassbench.set_metrics import SET_METRICS, SetMetric

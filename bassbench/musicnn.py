@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.musicnn_filters import TemporalFilters, TimbralFilters, batch_norm
 
 SAMPLE_RATE = 16_000

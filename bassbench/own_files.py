@@ -5,9 +5,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import cache_folder, cache_path, content_hash
-from bassbench.stems.file_hash import file_hash
+from bassbench.cache import cache_folder, cache_path, content_hash, file_hash
+from bassbench.errors import BadInputError
 
 
 def refuse_foreign(paths: Iterable[Path], *, instead: str) -> None:

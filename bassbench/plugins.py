@@ -14,7 +14,7 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 SYSTEMS, METRICS, EMBEDDERS, DATASETS = (
     f"bassbench.{kind}" for kind in ("systems", "metrics", "embedders", "datasets")

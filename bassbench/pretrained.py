@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.runs import load_tensors, metadata_of
 
 Network = TypeVar("Network", bound=torch.nn.Module)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.files import content_hash
+from bassbench.cache import content_hash
 
 T = TypeVar("T", covariant=True)
 _KEPT = 8  # the bass under test, the real one and their mix, with room to spare

@@ -13,8 +13,8 @@ import soundfile
 
 from bassbench.arrangement import Arrangement, Note, Part, arrange, song_generator, transposed
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, resample
-from bassbench.bad_input import BadInputError
 from bassbench.effects import apply_effects
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Chord, Song
 
 CLIP_SAMPLES = 256 * 4096  # 23.8 s: the paper's training length

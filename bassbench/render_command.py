@@ -11,9 +11,8 @@ from tqdm import tqdm
 
 from bassbench.audio import write_audio
 from bassbench.clip_set import open_clip_set, parts
+from bassbench.errors import check_limits, unknown_name
 from bassbench.files import file_stem, write_text
-from bassbench.limits import check_limits
-from bassbench.names import unknown_name
 from bassbench.own_files import note_written, refuse_foreign
 from bassbench.render import Clip
 from bassbench.sources import STYLES, Pieces

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from bassbench.bad_input import BadInputError
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits
 from bassbench.own_files import note_written, refuse_foreign
 from bassbench.report import write_report
 from bassbench.report.meanings import metric_notes

@@ -16,10 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, content_hash
-from bassbench.jsonl import append_lines, read_lines
-from bassbench.untrusted_json import parse_json
+from bassbench.cache import content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import append_lines, atomic_path, parse_json, read_lines
 
 _VERSIONS_OF = ("bassbench", "numpy", "scipy", "torch", "librosa", "soxr", "midirenderer")
 

@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bassbench.bad_input import BadInputError
 from bassbench.clip_rows import ClipRow, as_line, parse_row
 from bassbench.embed import PAIR_EMBEDDER
-from bassbench.files import atomic_path, write_text
-from bassbench.jsonl import read_lines
-from bassbench.untrusted_json import parse_json
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path, parse_json, read_lines, write_text
 
 CONFIG, ROWS, VALUES, TABLE = "config.json", "rows.jsonl", "values.jsonl", "table.md"
 

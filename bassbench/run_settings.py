@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
-from bassbench.bad_input import BadInputError
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits
 from bassbench.trainer import make_accelerator
 
 

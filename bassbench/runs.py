@@ -14,9 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path
-from bassbench.untrusted_json import parse_json
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path, parse_json
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:

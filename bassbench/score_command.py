@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import content_hash
+from bassbench.errors import BadInputError, check_limits
 from bassbench.evaluation import Evaluation, Subject, evaluate, processes, report_run
-from bassbench.files import content_hash
-from bassbench.limits import check_limits
 from bassbench.sources import FolderSource, Pieces, Source
 from bassbench.system_source import SystemSource
 from bassbench.systems import load_system, parse_arguments, state_of

@@ -18,10 +18,9 @@ import numpy as np
 import soundfile
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
-from bassbench.limits import LIMITS
+from bassbench.errors import LIMITS, BadInputError
+from bassbench.files import parse_json
 from bassbench.stems.metadata import read_mapping
-from bassbench.untrusted_json import parse_json
 
 SETTINGS = "shards.json"
 MOST_STEM_SAMPLES = int(LIMITS["shard_seconds"].most) * SAMPLE_RATE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.shard_files import MOST_SAMPLES, decoded_stem, sample_about, sample_files, shard_urls
 from bassbench.stems.track import BASS
 from bassbench.stems.windows import draw_subset, window_generator

@@ -26,8 +26,9 @@ from tqdm import tqdm
 
 from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, content_hash
+from bassbench.cache import content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path
 from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.shard_files import (
     MOST_SAMPLES,

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from bassbench.bad_input import exit_on_bad_input
 from bassbench.clip_rows import ClipKey, ClipRow, ClipRowStore
+from bassbench.errors import exit_on_bad_input
 from bassbench.evaluation import (
     Evaluation,
     Subject,

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import content_hash
 from bassbench.clip_rows import ClipKey, ClipRow, ClipRowStore, as_line, parse_row
-from bassbench.files import atomic_path, content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path
 from bassbench.rows import Row, RowStore, parse_summary, plain_summary
 from bassbench.song_bank import DATA
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bassbench.bad_input import BadInputError
-from bassbench.names import unknown_name
-from bassbench.untrusted_json import parse_json
+from bassbench.errors import BadInputError, unknown_name
+from bassbench.files import parse_json
 
 SPLITS = ("train", "validation", "test", "human", "train-large")
 DATA = Path(__file__).parent / "data"

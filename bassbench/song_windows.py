@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, fit_length, read_audio
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, Anchor
 from bassbench.baselines import VERSION as ANCHOR_VERSION
+from bassbench.cache import content_hash
 from bassbench.clip_set import ClipEntry
-from bassbench.files import content_hash, file_stem
+from bassbench.errors import BadInputError
+from bassbench.files import file_stem
 from bassbench.metric import Scored
 from bassbench.plugins import warn_once
 from bassbench.render import Clip

@@ -15,13 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from bassbench.audio import fit_length
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import RESAMPLES, Interval, mean_interval
+from bassbench.cache import content_hash
 from bassbench.clip_rows import ClipKey, ClipRow, ClipRowStore
 from bassbench.clip_set import ClipEntry
 from bassbench.embed import protocol
 from bassbench.embedding_cache import embed_keyed, entry_name
-from bassbench.files import content_hash
+from bassbench.errors import BadInputError
 from bassbench.gate import gate
 from bassbench.metric import ClipMetric, Scored
 from bassbench.metric_registry import GATE, Gate, Measure, Metric

@@ -13,8 +13,9 @@ import numpy as np
 import soundfile
 
 from bassbench.audio import SAMPLE_RATE, fit_length, resample, write_float
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, content_hash, file_stem
+from bassbench.cache import content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path, file_stem
 from bassbench.metric import Scored
 from bassbench.protocols import Accompanist
 from bassbench.sources import Pieces, check_length

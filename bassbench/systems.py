@@ -11,13 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bassbench.bad_input import BadInputError
 from bassbench.baseline_systems import BASELINES
-from bassbench.files import content_hash
-from bassbench.names import unknown_name
+from bassbench.cache import content_hash, file_hash
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.plugins import SYSTEMS, load_plugin, plugins
 from bassbench.protocols import Accompanist
-from bassbench.stems.file_hash import file_hash
 
 _MEMBERS = ("name", "sample_rate", "accompany")
 

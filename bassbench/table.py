@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.rows import Row
 
 # Columns of words stand to the left, numbers to the right.

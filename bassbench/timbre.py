@@ -16,9 +16,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from bassbench.arrangement import BASS_PROGRAMS, Part, arrange
 from bassbench.audio import SAMPLE_RATE
+from bassbench.cache import content_hash
 from bassbench.embed import protocol
 from bassbench.embedding_cache import embed_keyed
-from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding
 from bassbench.render import default_soundfont, render_parts
 from bassbench.song_bank import Song, load_songs

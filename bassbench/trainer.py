@@ -17,7 +17,7 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.pretrained import has_fast_bfloat16
 from bassbench.runs import RunFolder, step_generator
 

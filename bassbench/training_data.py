@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, ClipSource, StemClips, clip_requests, stem_clips
+from bassbench.errors import BadInputError
 from bassbench.plugins import warn_once
 from bassbench.render import CLIP_SAMPLES
 from bassbench.shard_files import is_sharded

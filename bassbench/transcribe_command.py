@@ -13,7 +13,7 @@ import tyro
 
 from bassbench.arrangement import BASS_PROGRAMS, Note
 from bassbench.audio import read_audio
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 from bassbench.own_files import note_written, refuse_foreign
 from bassbench.transcription import transcribe

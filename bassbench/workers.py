@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.pretrained import load_pretrained
 from bassbench.runs import save_tensors
 from contrastive.config import FeatureConfig, MatcherConfig

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bassbench.audio import SAMPLE_RATE, resample
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.encoder import Matcher, network_input, similarity
 from contrastive.features import features

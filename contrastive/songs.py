@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import cache_folder, cache_path, content_hash
 from bassbench.datasets import ClipSource, cached_clip
-from bassbench.files import cache_folder, cache_path, content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import parse_json
 from bassbench.training_data import training_requests
-from bassbench.untrusted_json import parse_json
 from bassbench.workers import in_processes
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.features import VERSION, features

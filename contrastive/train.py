@@ -19,8 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
 from bassbench.own_files import alone_in
 from bassbench.run_settings import FREE_TO_CHANGE, RunSettings, refuse_impossible
 from bassbench.runs import (

@@ -16,8 +16,7 @@ from typing import Any, Literal
 
 import tyro
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
 from experiments import (
     autoencoders,
     cfg_sweep,

@@ -20,12 +20,12 @@ import numpy as np
 
 from bassbench.arrangement import bass_part
 from bassbench.audio import fit_length, loudness, loudness_normalise
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.chroma import chroma
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, protocol
 from bassbench.embedding_cache import embed_cached
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.fad import fad
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch

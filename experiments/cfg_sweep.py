@@ -12,9 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import REAL
 from bassbench.bootstrap import Interval
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.rows import Row
 from experiments import playing, sizes
 from experiments.cfg_figure import safety_figure

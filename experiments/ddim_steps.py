@@ -17,11 +17,10 @@ from typing import Annotated
 import torch
 import tyro
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import Anchor
 from bassbench.bootstrap import Interval
 from bassbench.embed import EMBEDDERS, protocol
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
 from bassbench.rows import Row
 from experiments import playing, sizes
 from experiments.ddim_figure import steps_figure

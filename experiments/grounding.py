@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.arrangement import BASS_PROGRAMS
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval, statistic_interval
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.rows import Row
 from bassbench.timbre import timbre_protocol
 from experiments import playing, sizes

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import OTHER, REAL, derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, clip_requests
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.rows import Row
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bassbench.files import content_hash
+from bassbench.cache import content_hash
 from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import TrainingConfig

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import CODEC, OTHER, REAL, Anchor, anchors, derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.figure import curve_figure
 from bassbench.gate import gate
 from bassbench.metrics.harmony import chord_tone_share, voiced_share

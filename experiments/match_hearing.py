@@ -16,8 +16,8 @@ from scipy.signal import fftconvolve
 from bassbench.arrangement import Note, Part
 from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import Anchor, half_beat, noise, other_song
+from bassbench.cache import cache_folder, cache_path, content_hash
 from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.files import cache_folder, cache_path, content_hash
 from bassbench.render import Clip, render_parts
 from bassbench.workers import in_processes
 from contrastive.songs import tonic_of

@@ -18,10 +18,10 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import derangement
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.figure import save_figure
 from bassbench.rows import Row
 from contrastive.encoder import Matcher

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
+from bassbench.cache import content_hash
 from bassbench.datasets import ClipRequest, clip_requests
-from bassbench.files import content_hash
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.rows import Measurement, Row, RowStore
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bassbench.files import atomic_path, cache_folder, content_hash
-from bassbench.untrusted_json import parse_json
+from bassbench.cache import cache_folder, content_hash
+from bassbench.files import atomic_path, parse_json
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from reference_model import studies

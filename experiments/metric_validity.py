@@ -16,12 +16,11 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.bootstrap import Interval, mean_interval
+from bassbench.cache import content_hash
 from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
-from bassbench.files import content_hash
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import all_metrics, chosen
 from bassbench.pretrained import find_device

@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import write_text
+from bassbench.errors import BadInputError
+from bassbench.files import parse_json, write_text
 from bassbench.rows import Row
-from bassbench.untrusted_json import parse_json
 from experiments.claims import Judge
 
 SIGN = "Written by `python -m experiments.all`"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bassbench.cache import content_hash
 from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.files import content_hash
 from bassbench.gate import rms
 from bassbench.render import CLIP_SAMPLES
 from reference_model import studies

@@ -12,18 +12,17 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import CODEC, Anchor, anchors, derangement
 from bassbench.baselines import VERSION as ANCHORS_VERSION
 from bassbench.bootstrap import Interval, mean_interval
+from bassbench.cache import content_hash
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.fad import FewWindowsWarning, fad, fad_difference
-from bassbench.files import content_hash
 from bassbench.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.names import unknown_name
 from bassbench.pitch import bass_pitch
 from contrastive.encoder import Matcher
 from contrastive.features import features

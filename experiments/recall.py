@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from bassbench.files import atomic_path, cache_folder, content_hash
-from bassbench.untrusted_json import parse_json
+from bassbench.cache import cache_folder, content_hash
+from bassbench.files import atomic_path, parse_json
 
 _VERSION = "1"  # raise it when what is heard of the same audio changes
 

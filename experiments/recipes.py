@@ -21,13 +21,11 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.bad_input import exit_on_bad_input
+from bassbench.errors import check_limits, exit_on_bad_input
 from bassbench.figure import save_figure
-from bassbench.files import write_text
-from bassbench.limits import check_limits
+from bassbench.files import parse_json, write_text
 from bassbench.table import markdown
 from bassbench.training_data import training_stems
-from bassbench.untrusted_json import parse_json
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import DEFAULTS, SHIPPED, TrainingConfig, autoencoder_paths

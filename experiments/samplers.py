@@ -17,9 +17,9 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import CODEC, OTHER, REAL
 from bassbench.bootstrap import Interval
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.rows import Row
 from bassbench.table import require_one_protocol
 from experiments import playing, sizes

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 Config = TypeVar("Config")
 

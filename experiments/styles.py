@@ -11,9 +11,9 @@ from torch import Tensor
 from bassbench.arrangement import BASS_PROGRAMS, bass_part
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.baselines import derangement, noise
+from bassbench.cache import content_hash
 from bassbench.datasets import cached_clip
 from bassbench.embedding_cache import embed_cached, embed_keyed
-from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
 from bassbench.render import Clip, render_parts
 from bassbench.timbre import EMBEDDER, TimbreClassifier, fit_timbre

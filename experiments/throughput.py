@@ -15,10 +15,9 @@ from typing import Annotated, Any
 import pandas as pd
 import tyro
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import write_text
+from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.files import parse_json, write_text
 from bassbench.table import markdown
-from bassbench.untrusted_json import parse_json
 from experiments.throughput_figure import draw
 from experiments.throughput_targets import targets
 from reference_model.studies import output_folder, refuse_other_pages

@@ -9,20 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import Anchor, Codec, derangement
+from bassbench.cache import content_hash
 from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.embedding_cache import embed_keyed
-from bassbench.files import content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import append_lines, parse_json, read_lines
 from bassbench.gate import gate
-from bassbench.jsonl import append_lines, read_lines
 from bassbench.metric import ClipMetric, Scored
 from bassbench.metric_registry import clip_metrics
 from bassbench.metrics.adherence import accompanied
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
 from bassbench.set_metrics import EmbeddedSets, SetMetric
-from bassbench.untrusted_json import parse_json
 from bassbench.workers import in_processes
 from experiments.damage import VERSION, damages, style_clip
 from reference_model import studies

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from accelerate import PartialState
 
-from bassbench.bad_input import BadInputError
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.run_settings import RunSettings, refuse_impossible
 from bassbench.runs import RunFolder
 from reference_model.presets import AUTOENCODERS, RECIPES, AutoencoderConfig, Recipe

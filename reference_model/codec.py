@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from reference_model.autoencoder import Autoencoder
 from reference_model.linear_path import unstacked
 from reference_model.phase import integrate, neutral_advance, noise_phase, steps_from_magnitude, unit

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from bassbench import run_settings
-from bassbench.bad_input import BadInputError
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.run_settings import RunSettings, refuse_impossible
 from reference_model.positional_bias import Positions
 from reference_model.unet import UNETS, UNetConfig

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import torch
 
-from bassbench.bad_input import BadInputError
 from bassbench.embed import Embedder, WindowFunction
+from bassbench.errors import BadInputError
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import WEIGHTS

@@ -16,15 +16,14 @@ import numpy as np
 import torch
 import tyro
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import OTHER, REAL, derangement
 from bassbench.bootstrap import Interval, mean_interval, statistic_interval
+from bassbench.cache import content_hash
 from bassbench.datasets import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
 from bassbench.embed import DEFAULT_EMBEDDER, protocol
 from bassbench.embedding_cache import embed_cached, embed_keyed
-from bassbench.files import content_hash
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.gaussian import Gaussian
-from bassbench.limits import check_limits
 from bassbench.rows import Row, RowStore
 from bassbench.timbre import fit_timbre, timbre_protocol
 from reference_model import evaluate_bass as bass

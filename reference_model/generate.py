@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from bassbench.arrangement import BASS_PROGRAMS
 from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
-from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.own_files import note_written, refuse_foreign
 from bassbench.pretrained import find_device
 from bassbench.transcribe_command import RATE as TRANSCRIPTION_RATE

@@ -10,7 +10,7 @@ import weakref
 import torch
 from torch import Tensor, nn
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from reference_model.diffusion import VPredictor
 from reference_model.positional_bias import Attention, PositionalBias
 from reference_model.unet import ChannelNorm, UNet

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import cache_folder, cache_path, content_hash
 from bassbench.datasets import ClipSource, cached_clip
-from bassbench.files import cache_folder, cache_path, content_hash
+from bassbench.errors import BadInputError
 from bassbench.training_data import training_requests
 from bassbench.workers import in_processes
 from reference_model import codec

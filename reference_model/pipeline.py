@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bassbench.bad_input import BadInputError
-from bassbench.limits import check_limits
-from bassbench.names import unknown_name
+from bassbench.errors import BadInputError, check_limits, unknown_name
 from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 SAMPLE_RATE = 44_100
 R_TIME = 4096

@@ -13,9 +13,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.datasets import cached_clip, clip_requests
-from bassbench.limits import check_limits
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import SHIPPED
 from reference_model.latents import encode_pair, encoder_hash

@@ -10,12 +10,12 @@ from pathlib import Path
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import content_hash, write_text
+from bassbench.cache import content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import parse_json, write_text
 from bassbench.render import Clip
 from bassbench.shard_files import shard_urls
 from bassbench.shards import ShardedClips, shard_hash
-from bassbench.untrusted_json import parse_json
 from reference_model.autoencoder import Autoencoder
 from reference_model.latents import LatentPairs, encode_pair, latent_length, pair_folder, write_latents
 

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval
+from bassbench.cache import content_hash
 from bassbench.datasets import ClipRequest
-from bassbench.files import atomic_path, content_hash, write_text
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path, parse_json, write_text
 from bassbench.own_files import alone_in
 from bassbench.pretrained import find_device
 from bassbench.progress import phase
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.table import markdown, table, terminal
-from bassbench.untrusted_json import parse_json
 from reference_model.pipeline import BassAccompaniment, load
 
 _CARD = "## How it was measured"

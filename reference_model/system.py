@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bassbench.files import content_hash
+from bassbench.cache import content_hash
 from bassbench.pretrained import find_device
 from reference_model.pipeline import Sampling, load
 from reference_model.presets import SAMPLE_RATE

@@ -16,7 +16,7 @@ import tyro
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.own_files import alone_in
 from bassbench.runs import (
     RunFolder,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.pretrained import load_pretrained
 from bassbench.runs import save_tensors
 from reference_model.blocks import Upsample, convolution

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bassbench.audio import loudness
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.fad import FewWindowsWarning, frechet_distance
 from bassbench.gaussian import Gaussian
 from bassbench.metrics.adherence import accompanied, adherence, adherence_score

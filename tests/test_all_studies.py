@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
 from experiments import all as every
 from experiments.all import STUDIES, All, configured

@@ -19,7 +19,7 @@ from bassbench.audio import (
     write_audio,
     write_audio_blocks,
 )
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 
 def sine(frequency: float = 220.0, *, seconds: float = 1.0, rate: int = SAMPLE_RATE, level: float = 0.5) -> np.ndarray:

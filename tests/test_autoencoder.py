@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.linear_path import least_squares, principal_components

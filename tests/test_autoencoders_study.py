@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.errors import BadInputError
 from bassbench.pitch import bass_pitch
 from bassbench.song_bank import Song
 from experiments import autoencoders

@@ -10,9 +10,9 @@ from tiny_suite import PLUGIN, installed, row
 
 from bassbench.__main__ import main
 from bassbench.audio import assert_audio_valid, read_audio, write_audio
-from bassbench.bad_input import BadInputError
 from bassbench.bank_command import Bank
 from bassbench.clip_set import open_clip_set
+from bassbench.errors import BadInputError
 from bassbench.render_command import Render
 from bassbench.rows import RowStore
 

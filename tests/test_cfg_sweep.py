@@ -8,8 +8,8 @@ import pytest
 from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
 from bassbench import embedding_cache
-from bassbench.bad_input import BadInputError, exit_on_bad_input
 from bassbench.baselines import REAL, real
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.rows import Row, RowStore
 from bassbench.song_bank import Song
 from experiments import playing, sizes

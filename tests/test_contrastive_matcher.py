@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.runs import save_tensors
 from contrastive.augment import Augmentation, augmented
 from contrastive.config import MATCHERS, MatcherConfig

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import semitone_up
+from bassbench.errors import BadInputError
 from bassbench.render import render_clip
 from bassbench.song_bank import Song
 from contrastive.config import MATCHERS

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import cache_folder
 from bassbench.datasets import ClipRequest
-from bassbench.files import cache_folder
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Song
 from contrastive.config import FeatureConfig
 from contrastive.sampling import HARD, Place, beat_frames, draw_batch, hard_places, view

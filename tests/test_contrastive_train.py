@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.trainer import MEASURED
 from contrastive.augment import Augmentation
 from contrastive.config import MATCHERS

@@ -9,8 +9,8 @@ import stem_trees as trees
 from tiny_suite import PLUGIN, installed
 
 from bassbench.__main__ import main
-from bassbench.bad_input import BadInputError
 from bassbench.clip_set import ClipEntry, ClipSet, open_clip_set
+from bassbench.errors import BadInputError
 from bassbench.rows import RowStore
 from bassbench.training_data import training_requests
 

@@ -11,8 +11,8 @@ import stem_trees as trees
 
 from bassbench.__main__ import main
 from bassbench.audio import audio_blocks, read_audio
-from bassbench.bad_input import BadInputError
 from bassbench.data_command import Check
+from bassbench.errors import BadInputError
 from bassbench.stems.checking import check_dataset, check_file
 from bassbench.stems.layouts import open_dataset
 from bassbench.stems.reading import read_header, read_window

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import cache_folder
 from bassbench.datasets import ClipRequest, StemClips, cached_clip, clip_requests
-from bassbench.files import cache_folder
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Song
 
 

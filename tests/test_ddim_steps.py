@@ -11,10 +11,10 @@ from tiny_studies import few_clips, made_row, use_made_songs
 
 from bassbench import embedding_cache
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.cache import cache_folder
 from bassbench.embed import embed
 from bassbench.embedding_cache import embed_cached
-from bassbench.files import cache_folder
+from bassbench.errors import BadInputError
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
 from experiments import ddim_steps, playing

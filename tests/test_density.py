@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.metrics import density as module
 from bassbench.metrics.density import density_and_coverage, density_coverage, density_coverage_difference
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bassbench.arrangement import arrange
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import UNSEEN_FONT, ClipRequest, clip_requests, unseen_soundfont
 from bassbench.effects import Timbre, apply_effects, draw_timbre
+from bassbench.errors import BadInputError
 from bassbench.pitch import bass_pitch
 from bassbench.render import render_clip
 from bassbench.song_bank import load_songs

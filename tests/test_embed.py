@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bassbench import embed as embed_module
-from bassbench.bad_input import BadInputError
 from bassbench.embed import EMBEDDERS, embed, find_embedder, protocol, tag_probabilities
+from bassbench.errors import BadInputError
 
 NAMES = list(EMBEDDERS)
 

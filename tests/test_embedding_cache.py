@@ -7,9 +7,9 @@ import pytest
 
 from bassbench import embedding_cache
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
 from bassbench.embed import embed
 from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.errors import BadInputError
 
 
 @pytest.fixture()

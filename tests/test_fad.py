@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.fad import FewWindowsWarning, fad, fad_difference, fad_infinity, frechet_distance
 from bassbench.gaussian import Gaussian
 

@@ -10,8 +10,8 @@ from fadtk import model_loader
 from tiny_suite import forget
 
 from bassbench import fadtk_embedders
-from bassbench.bad_input import BadInputError
 from bassbench.embed import embed, find_embedder, prepare, protocol
+from bassbench.errors import BadInputError
 from bassbench.fadtk_embedders import DOWNLOAD, FADTK_MODELS, FadtkModel, fadtk_embedder
 
 

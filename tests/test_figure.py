@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.figure import _apart, curve_figure
 from bassbench.rows import Measurement, Row, measured
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bassbench.bad_input import BadInputError, exit_on_bad_input
-from bassbench.files import cache_folder, cache_path
+from bassbench.cache import cache_folder, cache_path
+from bassbench.errors import BadInputError, exit_on_bad_input
 
 
 def test_a_cache_without_a_home_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

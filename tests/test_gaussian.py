@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.gaussian import Gaussian
 
 SAMPLES = np.random.default_rng(0).standard_normal((200, 12)) @ np.random.default_rng(1).standard_normal((12, 12)) + 5

@@ -13,7 +13,7 @@ from tiny_model import music, tiny_model
 
 from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, read_audio
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from reference_model import generate as generate_module
 from reference_model.generate import Options, accompany_file, generate
 from reference_model.pipeline import BassAccompaniment, Sampling, load

@@ -10,8 +10,8 @@ from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
 from bassbench import timbre
 from bassbench.arrangement import BASS_PROGRAMS
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.errors import BadInputError
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
 from experiments import playing

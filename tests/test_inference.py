@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch._inductor.exc import InvalidCxxCompiler
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from reference_model.inference import prepared
 from reference_model.unet import UNETS, UNet
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.metrics import kernel as module
 from bassbench.metrics.kernel import kernel, kernel_difference, kernel_distance, median_distance
 

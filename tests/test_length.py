@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_studies import MATCHER, SAMPLES, made_row
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.errors import BadInputError
 from bassbench.rows import Row, RowStore
 from bassbench.song_bank import Chord, Song
 from contrastive.encoder import Matcher

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from bassbench.__main__ import main
-from bassbench.bad_input import BadInputError
 from bassbench.compare_command import Compare
+from bassbench.errors import LIMITS, BadInputError, check_limits
 from bassbench.evaluation import Evaluation, make_plan
-from bassbench.limits import LIMITS, check_limits
 from contrastive import train as train_matcher
 from experiments.match_proof import MatchProof
 from experiments.metric_validity import MetricValidity

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
+from bassbench.errors import BadInputError
 from bassbench.pitch import PitchTrack
 from bassbench.rows import RowStore
 from bassbench.song_bank import Chord, Song

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import reference_model
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.runs import load_tensors
 from contrastive.encoder import Matcher
 from reference_model.autoencoder import Autoencoder

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_studies import MATCHER
 
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Song
 from experiments import match_matrix
 from experiments.match_matrix import MatchMatrix, matrix_scores, permutation_p, soft_assignment

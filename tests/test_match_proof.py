@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from bassbench.bad_input import BadInputError
+from bassbench.cache import cache_folder
 from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.files import cache_folder
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Song
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.errors import BadInputError
 from bassbench.song_bank import Song
 from experiments import metric_validity, validity_values
 from experiments.damage import CONTROL, damages, style_clip

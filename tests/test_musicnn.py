@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bassbench import musicnn
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.musicnn import TAGS, LogMel, MusiCNN, load_musicnn, patch_count, tags_and_embeddings
 
 FIXTURE = dict(np.load(Path(__file__).parent / "fixtures" / "musicnn.npz"))

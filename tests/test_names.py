@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 import contrastive.train
-from bassbench.bad_input import BadInputError
 from bassbench.clip_set import open_clip_set
 from bassbench.embed import find_embedder
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.evaluation import Evaluation, make_plan
 from bassbench.list_command import List
 from bassbench.metric_registry import all_measures, chosen
-from bassbench.names import unknown_name
 from bassbench.song_bank import load_songs
 from bassbench.systems import load_system
 from bassbench.training_data import training_requests

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.own_files import alone_in, note_written, refuse_foreign
 from bassbench.rows import RowStore
 from experiments.page import SIGN, write_page

@@ -9,7 +9,7 @@ import torch
 from tiny_model import music, tiny_model
 
 from bassbench.audio import assert_audio_valid
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from reference_model import pipeline
 from reference_model.pipeline import BassAccompaniment, Sampling, level_gain
 

@@ -8,7 +8,7 @@ import pytest
 
 from bassbench.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.render import CLIP_SAMPLES, render_clip, render_parts, render_stems
 from bassbench.song_bank import Song
 

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL
+from bassbench.errors import BadInputError
 from bassbench.report import Example, MetricNote, write_report
 from bassbench.report.listen import SHORTEST_CUT
 from bassbench.report.markup import Markup, element

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from bassbench.audio import SAMPLE_RATE, write_audio
-from bassbench.bad_input import BadInputError
+from bassbench.cache import content_hash
 from bassbench.clip_rows import ClipRow, ClipRowStore
 from bassbench.clip_set import ClipEntry, ClipSet
-from bassbench.files import content_hash
+from bassbench.errors import BadInputError
 from bassbench.render import Clip
 from bassbench.report import run_examples as examples_module
 from bassbench.report.meanings import metric_notes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.rows import Measurement, Row, RowStore, code_commit, library_versions, measured
 
 STEPS = Measurement(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
-from bassbench.files import atomic_path, content_hash
+from bassbench.cache import content_hash
+from bassbench.errors import BadInputError
+from bassbench.files import atomic_path
 from bassbench.runs import (
     RunFolder,
     load_tensors,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_studies import few_clips, made_row, use_made_songs
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import OTHER, REAL, noise, other_song, real
+from bassbench.errors import BadInputError
 from bassbench.rows import RowStore
 from bassbench.song_bank import Song
 from experiments import playing

@@ -12,7 +12,7 @@ import stem_trees as trees
 from accelerate import Accelerator
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.shard_files import is_sharded
 from bassbench.shards import write_shards
 from bassbench.stems.layouts import open_dataset

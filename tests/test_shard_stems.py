@@ -8,7 +8,7 @@ import pytest
 import stem_trees as trees
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.shard_stems import sharded_stems
 from bassbench.shards import ShardedClips, write_shards
 from bassbench.stems.layouts import open_dataset

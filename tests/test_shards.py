@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from bassbench import shards
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.shards import ShardedClips, shard_hash, write_shards
 from bassbench.stems.layouts import StemDataset, open_dataset
 from bassbench.stems.windows import WindowRequest

@@ -8,8 +8,8 @@ import pytest
 from tiny_suite import PLUGIN, installed, numbers, run
 
 from bassbench import shipped as module
-from bassbench.bad_input import BadInputError
 from bassbench.embed import embed
+from bassbench.errors import BadInputError
 from bassbench.evaluation import Evaluation, make_plan, measurements
 from bassbench.ship import collect, default_anchors, default_plans, measure
 from bassbench.shipped import read_shipped, shipped

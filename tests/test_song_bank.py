@@ -9,8 +9,8 @@ import pretty_midi
 import pytest
 
 from bassbench import song_bank
-from bassbench.bad_input import BadInputError
 from bassbench.compose.progressions import MAJOR_KEYS, MINOR_KEYS, TEMPLATES, families, spell
+from bassbench.errors import BadInputError
 from bassbench.song_bank import QUALITIES, SPLITS, Song, load_songs, parse_chord
 
 BANK = ("train", "validation", "test")

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import stem_trees as trees
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.files import file_stem
 from bassbench.stems.layouts import LAYOUTS, open_dataset
 

@@ -8,8 +8,8 @@ import soundfile
 import stem_trees as trees
 
 from bassbench.audio import SAMPLE_RATE, read_audio
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import cached_clip
+from bassbench.errors import BadInputError
 from bassbench.stems.checking import check_dataset
 from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import open_dataset

@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from bassbench import baselines
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.errors import BadInputError
 from bassbench.metric import Scored
 from bassbench.metrics.style import METRICS, clip_embedding, cosine_distances, euclidean_distances, style_test
 from bassbench.render import Clip

@@ -8,7 +8,6 @@ from tiny_suite import PLUGIN, forget, installed
 
 from bassbench import baseline_systems
 from bassbench.audio import assert_audio_valid, loudness
-from bassbench.bad_input import BadInputError
 from bassbench.baseline_systems import (
     BASELINES,
     NearestNeighbour,
@@ -18,6 +17,7 @@ from bassbench.baseline_systems import (
     estimated_roots,
 )
 from bassbench.datasets import ClipRequest, cached_clip
+from bassbench.errors import BadInputError
 from bassbench.list_command import List
 from bassbench.metric_registry import all_metrics, clip_metrics
 from bassbench.metrics.rhythm import grid_lags, grid_share, heard_onsets, median_lag_ms, sixteenths

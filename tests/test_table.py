@@ -2,7 +2,7 @@
 
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.rows import Measurement, Row, measured
 from bassbench.table import interval_text, markdown, table, terminal
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from experiments.throughput import COLUMNS, Options, hardware, note, read, rows, run
 from experiments.throughput_targets import TARGETS, codec_ratio, distance_ratio, fad_ratio, generation, growth, targets
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.runs import RunFolder
 from reference_model import codec, presets, train_autoencoder
 from reference_model.autoencoder import Autoencoder

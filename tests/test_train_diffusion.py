@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest
+from bassbench.errors import BadInputError
 from bassbench.runs import load_tensors, save_tensors
 from bassbench.song_bank import Song
 from bassbench.trainer import MEASURED

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE, write_audio
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.render import CLIP_SAMPLES
 from bassbench.training_data import training_requests, training_stems
 from contrastive.config import MATCHERS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.pretrained import read_metadata
 from reference_model.positional_bias import Attention, PositionalBias, Positions, signed_log_distance, sinusoids
 from reference_model.unet import UNETS, UNet, UNetConfig, level_embedding

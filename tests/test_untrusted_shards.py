@@ -13,7 +13,7 @@ import soundfile
 
 from bassbench import shard_files
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.shard_files import open_shard, shard_urls
 from bassbench.shard_stems import sharded_stems
 from bassbench.shards import ShardedClips, shard_hash

@@ -18,11 +18,11 @@ import numpy as np
 import pretty_midi
 from tqdm import tqdm
 
-from bassbench.bad_input import exit_on_bad_input
 from bassbench.compose.freedoom import human_songs
 from bassbench.compose.grooves import list_grooves
 from bassbench.compose.song import compose_song
 from bassbench.compose.splits import plan_slots
+from bassbench.errors import exit_on_bad_input
 from bassbench.song_bank import DATA, SPLITS, load_songs
 
 COUNTS = {"train": 2040, "validation": 154, "test": 256, "train-more": 4080}

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bassbench.audio import loudness, loudness_normalise
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval, resampled, shifted_interval
+from bassbench.errors import BadInputError
 from bassbench.fad import FewWindowsWarning, Song, frechet_distance
 from bassbench.gaussian import Gaussian
 

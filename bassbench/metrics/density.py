@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval, resampled, shifted_interval
+from bassbench.errors import BadInputError
 from bassbench.progress import counted
 from bassbench.song_windows import SongWindows, validate, validate_pairs
 

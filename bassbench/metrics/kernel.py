@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval, resampled, shifted_interval
+from bassbench.errors import BadInputError
 from bassbench.song_windows import SongWindows, validate, validate_pairs
 
 SCALE = 100.0

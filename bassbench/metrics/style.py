@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bassbench.bad_input import BadInputError
 from bassbench.bootstrap import Interval, mean_interval
 from bassbench.embed import DEFAULT_EMBEDDER
 from bassbench.embedding_cache import embed_cached
+from bassbench.errors import BadInputError
 from bassbench.gate import GateLimits, decibels, rms
 from bassbench.metric import ClipMetric, Scored
 

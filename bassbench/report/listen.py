@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, fit_length
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.report.markup import Markup, element
 from bassbench.report.sound import BYTES_PER_SECOND, audio_uri
 from bassbench.report.spectrogram import HEIGHT, HIGHEST, LOWEST, WIDTH, height_of, spectrogram_uri

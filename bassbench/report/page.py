@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bassbench.bad_input import BadInputError
 from bassbench.baselines import CODEC, anchors
+from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 from bassbench.report.listen import SHORTEST_CUT, Example, example_article, seconds_for
 from bassbench.report.markup import Markup, element

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.audio import read_audio
-from bassbench.bad_input import BadInputError
+from bassbench.cache import content_hash
 from bassbench.clip_rows import ClipRowStore
 from bassbench.clip_set import ClipEntry, open_clip_set
-from bassbench.files import content_hash, file_stem
+from bassbench.errors import BadInputError
+from bassbench.files import file_stem
 from bassbench.metric_registry import GATE
 from bassbench.plugins import warn_once
 from bassbench.render import Clip

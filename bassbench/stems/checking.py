@@ -15,10 +15,10 @@ import numpy as np
 import soundfile
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
-from bassbench.containers import is_cut_short
+from bassbench.audio.containers import is_cut_short
+from bassbench.cache import file_hash
+from bassbench.errors import BadInputError
 from bassbench.gate import GateLimits
-from bassbench.stems.file_hash import file_hash
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.reading import AudioHeader, read_header
 from bassbench.stems.track import BASS, Track

@@ -9,7 +9,7 @@ stems of several songs side by side ("1_Song_(Bass).wav", as UVR writes them) be
 import re
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.stems.listing import audio_files, files_not_read, folders_below
 from bassbench.stems.roles import Kind, kinds
 from bassbench.stems.sums import holds, sum_among

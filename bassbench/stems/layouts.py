@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.files import file_stem
 from bassbench.stems import folders, medleydb, mixes, moisesdb, musdb, slakh
 from bassbench.stems.listing import folders_below

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.stems.listing import folders_below
 from bassbench.stems.metadata import entry, read_mapping
 from bassbench.stems.roles import is_bass

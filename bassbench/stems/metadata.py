@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from bassbench.bad_input import BadInputError
-from bassbench.untrusted_json import parse_json
+from bassbench.errors import BadInputError
+from bassbench.files import parse_json
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.stems.listing import AUDIO_SUFFIXES, NOT_READ, below
 from bassbench.stems.track import Track
 

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.stems.listing import folders_below
 from bassbench.stems.track import BASS, Track
 

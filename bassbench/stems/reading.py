@@ -8,8 +8,8 @@ import numpy as np
 import soundfile
 
 from bassbench.audio import SAMPLE_RATE, fit_length, read_audio
-from bassbench.bad_input import BadInputError
-from bassbench.containers import refuse_misread
+from bassbench.audio.containers import refuse_misread
+from bassbench.errors import BadInputError
 
 _CONTEXT_SECONDS = 0.05  # each side of a window that is resampled: longer than the resampling filter
 
@@ -33,7 +33,7 @@ def read_header(path: Path) -> AudioHeader:
     """Read what a file's header says.
 
     Raises:
-        BadInputError: the file is missing, not audio, or would be misread (`bassbench.containers`).
+        BadInputError: the file is missing, not audio, or would be misread (`bassbench.audio.containers`).
     """
     if not path.is_file():
         raise BadInputError(f"{path}: no such audio file")

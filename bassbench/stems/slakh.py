@@ -8,7 +8,7 @@ were never rendered) are left out unless the metadata says that they were render
 
 from pathlib import Path
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.stems.listing import folders_below
 from bassbench.stems.metadata import entry, read_mapping
 from bassbench.stems.track import BASS, Track

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 from bassbench.plugins import warn_once
 from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import StemDataset

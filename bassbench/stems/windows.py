@@ -15,13 +15,12 @@ import pretty_midi
 
 from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE
-from bassbench.bad_input import BadInputError
-from bassbench.files import content_hash
+from bassbench.cache import content_hash, file_hash
+from bassbench.errors import BadInputError
 from bassbench.gate import GateLimits
 from bassbench.plugins import warn_once
 from bassbench.render import CLIP_SAMPLES, Clip
 from bassbench.stems.coverage import Coverage
-from bassbench.stems.file_hash import file_hash
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.track import BASS, Track
 

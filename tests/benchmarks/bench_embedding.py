@@ -9,8 +9,8 @@ from measuring import Measure
 from subjects import CLIP_FRAMES, noise, seconds
 
 from bassbench.audio import SAMPLE_RATE, read_audio, write_audio
-from bassbench.bad_input import BadInputError
 from bassbench.embed import embed, embedder_names, find_embedder
+from bassbench.errors import BadInputError
 from bassbench.fad import frechet_distance
 from bassbench.fadtk_embedders import FADTK_MODELS, PREFIX
 from bassbench.gaussian import Gaussian

@@ -9,8 +9,8 @@ import pyloudnorm
 import soundfile
 import soxr
 
-from bassbench.bad_input import BadInputError
-from bassbench.containers import refuse_misread
+from bassbench.audio.containers import refuse_misread
+from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 
 SAMPLE_RATE = 44_100

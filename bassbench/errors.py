@@ -1,15 +1,64 @@
-"""What the numbers of every command may be, and why: one table, by the name of the option.
+"""What bad input gets: one clear line and exit status 2, never a traceback and never half a file.
 
-The same name means the same in every command; where it does not (steps of sampling, steps of training) the command
-says which it means. A command may ask for more than this, never for less.
+Also the nearest name for one that is not known, and the limits of every number that can be given.
 """
 
+import contextlib
 import dataclasses
+import difflib
+import io
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bassbench.bad_input import BadInputError
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+
+
+class BadInputError(ValueError):
+    """The user's input cannot be used; the message names it, what was expected and what to do, in one line."""
+
+
+@contextlib.contextmanager
+def exit_on_bad_input() -> Iterator[None]:
+    """Wrap a command line's main: what stops it is one line, whatever the terminal can show.
+
+    A `BadInputError` ends with status 2, Ctrl-C with status 130.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a "≤" is no reason to lose a table on a cp1252 terminal
+    try:
+        yield
+    except BadInputError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nstopped: what was finished is kept; the same command goes on from there", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], more: str = "") -> BadInputError:
+    """The error to raise for a `kind` of thing called `name` that is none of `known`; `more` says what else is taken.
+
+    It reads "no metric 'fda': did you mean 'FAD'? Choose from FAD, KAD". The nearest name is the one that `difflib`
+    finds, capitals and "_" for "-" ignored; where none is near, none is named.
+    """
+    names = list(dict.fromkeys(known))
+    plain = {_plain(one): one for one in reversed(names)}
+    near = difflib.get_close_matches(_plain(name), plain, n=1)
+    guess = f" did you mean '{plain[near[0]]}'?" if near else ""
+    choices = ", ".join([*names, *([more] if more else [])])
+    return BadInputError(f"no {kind} '{name}':{guess} {'Choose' if guess else 'choose'} from {choices}")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+# The limits: what the numbers of every command may be, and why. The same name means the same in every command;
+# where it does not (steps of sampling, steps of training) the command says which it means. A command may ask for more
+# than this, never for less.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import soundfile
 
-from bassbench.bad_input import BadInputError
+from bassbench.errors import BadInputError
 
 _SLACK = 4096  # bytes by which sizes that stand for "unknown" may miss 2 or 4 GiB: SoX writes 0x7FFFF000
 _TO_REPAIR = "write it anew, as with `ffmpeg -i IN OUT.wav`"
