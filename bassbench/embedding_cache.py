@@ -13,7 +13,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import cache_folder, content_hash
 from bassbench.embed import embed, protocol
 from bassbench.files import atomic_path
-from bassbench.shipped import shipped
+from bassbench.shipped_embeddings import shipped_embeddings
 
 
 def embed_cached(
@@ -54,7 +54,7 @@ def _kept(key: str, embedder: str, sample_rate: int, make: Callable[[], np.ndarr
     path = cache_folder("embeddings") / f"{name}.npz"
     embedding = _read(path)
     if embedding is None:
-        embedding = shipped().embeddings.get(name)
+        embedding = shipped_embeddings().get(name)
     if embedding is None:
         embedding = make()
         with contextlib.suppress(OSError), atomic_path(path) as temporary:

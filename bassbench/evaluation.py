@@ -24,10 +24,10 @@ from bassbench.errors import BadInputError, check_limits, unknown_name
 from bassbench.files import write_text
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import GATE, Measure, Metric, all_measures, chosen, clip_metrics
+from bassbench.metrics.probes import MATCH, Probe
 from bassbench.own_files import alone_in
 from bassbench.plugins import warn_once
 from bassbench.pretrained import find_device
-from bassbench.probes import MATCH, Probe
 from bassbench.progress import phase
 from bassbench.rows import Measurement, Row, RowStore, measured
 from bassbench.run_folder import ROWS, TABLE, VALUES, RunConfig, start_run, write_values

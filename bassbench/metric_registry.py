@@ -10,8 +10,8 @@ from typing import TypeVar
 from bassbench import metrics
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.metric import ClipMetric
+from bassbench.metrics.probes import PROBES, Probe
 from bassbench.plugins import METRICS, broken, load_plugin, plugins, warn_once
-from bassbench.probes import PROBES, Probe
 from bassbench.set_metrics import SET_METRICS, SetMetric
 
 

@@ -27,7 +27,8 @@ from bassbench.evaluation import (
 )
 from bassbench.rows import Row, RowStore
 from bassbench.run_folder import ROWS
-from bassbench.shipped import FILE, shipped, write_shipped
+from bassbench.shipped import shipped, write_shipped
+from bassbench.shipped_embeddings import SHIPPED, shipped_embeddings
 from bassbench.sources import AnchorSource, Pieces
 from bassbench.suite import (
     GATE,
@@ -51,7 +52,7 @@ class Ship:
 
     splits: tuple[str, ...] = ("test",)
     """Splits of the song bank."""
-    output: Path = FILE
+    output: Path = SHIPPED
     """The file."""
 
     def run(self) -> None:
@@ -62,9 +63,10 @@ class Ship:
         """
         state = processes()
         if state.is_main_process:
-            FILE.unlink(missing_ok=True)
+            SHIPPED.unlink(missing_ok=True)
         state.wait_for_everyone()
         shipped.cache_clear()
+        shipped_embeddings.cache_clear()
         plans = default_plans(self.splits)
         for plan in plans:
             measure(plan, Share(state.process_index, state.num_processes))

@@ -26,9 +26,10 @@ from bassbench.gate import gate
 from bassbench.metric import ClipMetric, Scored
 from bassbench.metric_registry import GATE, Gate, Measure, Metric
 from bassbench.metrics.adherence import accompanied
+from bassbench.metrics.probes import CLIPS as PROBED
+from bassbench.metrics.probes import MATCH, Probe
 from bassbench.plugins import warn_once
-from bassbench.probes import CLIPS as PROBED
-from bassbench.probes import MATCH, Probe, probe_clip
+from bassbench.probes import probe_clip
 from bassbench.rows import Measurement, canonical
 from bassbench.set_metrics import EmbeddedSets, SetMetric, Songs
 from bassbench.sources import AnchorSource, Pieces, Source

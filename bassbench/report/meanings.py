@@ -6,7 +6,7 @@ import sys
 
 from bassbench.metric import ClipMetric
 from bassbench.metric_registry import GATE, all_metrics
-from bassbench.probes import PROBES
+from bassbench.metrics.probes import PROBES
 from bassbench.report.results import MetricNote
 
 _GATE = "Share of basses that are none of these: silent, clipped, far off in level, one stuck note, NaN."
