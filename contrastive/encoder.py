@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bassbench.errors import BadInputError
-from bassbench.pretrained import load_pretrained
-from bassbench.runs import save_tensors
+from bassbench.training.checkpoint import save_tensors
+from bassbench.training.pretrained import load_pretrained
 from contrastive.config import FeatureConfig, MatcherConfig
 from contrastive.features import FLOOR, STEPS_PER_DECIBEL
 

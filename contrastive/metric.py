@@ -2,7 +2,7 @@
 
 import warnings
 
-from bassbench.metric import ClipMetric, Scored
+from bassbench.metrics.metric import ClipMetric, Scored
 from contrastive.scoring import score
 
 

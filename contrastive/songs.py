@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from bassbench.cache import cache_folder, cache_path, content_hash
-from bassbench.datasets import ClipSource, cached_clip
 from bassbench.errors import BadInputError
 from bassbench.files import parse_json
-from bassbench.training_data import training_requests
+from bassbench.songs.clips import ClipSource, cached_clip
+from bassbench.stems.training_data import training_requests
 from bassbench.workers import in_processes
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.features import VERSION, features
@@ -55,7 +55,7 @@ def song_features(
     processes: int = 1,
     progress: bool = True,
 ) -> list[SongFeatures]:
-    """Features of training clips: see `bassbench.training_data.training_requests`.
+    """Features of training clips: see `bassbench.stems.training_data.training_requests`.
 
     Raises:
         BadInputError: data that cannot be used, or more songs asked for than it has.

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
-from bassbench.own_files import alone_in
-from bassbench.run_settings import FREE_TO_CHANGE, RunSettings, refuse_impossible
-from bassbench.runs import (
+from bassbench.results.ownership import alone_in
+from bassbench.training.checkpoint import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
@@ -33,7 +32,8 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
-from bassbench.trainer import Throughput, describe, micro_batches, stop_unless_finite
+from bassbench.training.loop import Throughput, describe, micro_batches, stop_unless_finite
+from bassbench.training.settings import FREE_TO_CHANGE, RunSettings, refuse_impossible
 from contrastive.augment import Augmentation, augmented
 from contrastive.batch_loss import Negatives, batch_losses
 from contrastive.config import MATCHERS, MIN_SECONDS

@@ -18,20 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from bassbench.arrangement import bass_part
 from bassbench.audio import fit_length, loudness, loudness_normalise
-from bassbench.bootstrap import Interval, mean_interval
-from bassbench.chroma import chroma
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
-from bassbench.embed import DEFAULT_EMBEDDER, protocol
-from bassbench.embedding_cache import embed_cached
+from bassbench.embedders.cache import embed_cached
+from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.fad import fad
+from bassbench.hearing.chroma import chroma
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.fad import fad
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.pitch import bass_pitch
-from bassbench.pretrained import find_device
-from bassbench.render import Clip, render_parts
-from bassbench.rows import Row
+from bassbench.results.rows import Row
+from bassbench.songs.arrangement import bass_part
+from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
+from bassbench.songs.render import Clip, render_parts
+from bassbench.training.pretrained import find_device
 from experiments import sizes
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
 from experiments.reconstructions import (
@@ -55,8 +55,8 @@ PROBED = ("pitch classes read in latents, AUC", "chord roots read in latents")
 _REPLICATES = 200
 _NOTES = """
 The definitions stand in `reference_model.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. Chroma
-agreement: mean correlation of the chroma frames (`bassbench.chroma`) before and after. Read in latents: by linear
-classifiers of single frames of the mix latents, fitted on validation songs (`reference_model.linear_probe`). FAD is
+agreement: mean correlation of the chroma frames (`bassbench.hearing.chroma`) before and after. Read in latents: by
+linear classifiers of single frames of the mix latents, fitted on validation songs (`reference_model.linear_probe`). FAD is
 between the audio and what was made of it, over the same songs. "PCA" has the rate and dims of the autoencoder and the
 phase that its magnitudes imply. "original" is the audio against itself. The detuned bass is played again from its notes
 with a pitch bend: at 0 cents it is the same but for the rendering's own changes. Brackets: 95 % confidence interval,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.rows import Row
+from bassbench.results.rows import Row
 from experiments.panels import headline, panels
 from experiments.reconstructions import AUTOENCODER, GRIFFIN_LIM, PCA, RANDOM
 from reference_model.evaluate_codec import LSD, NOTES, SDR

@@ -8,9 +8,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from bassbench.baselines import CODEC, REAL
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
+from bassbench.suite.anchors import CODEC, REAL
 from experiments.panels import headline, level_line, panels, plain_numbers
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
 

@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from bassbench.baselines import REAL
-from bassbench.bootstrap import Interval
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.rows import Row
+from bassbench.metrics.bootstrap import Interval
+from bassbench.results.rows import Row
+from bassbench.suite.anchors import REAL
 from experiments import playing, sizes
 from experiments.cfg_figure import safety_figure
 from experiments.player import Player

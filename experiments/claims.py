@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bassbench.rows import Row
+from bassbench.results.rows import Row
 from reference_model.pipeline import Sampling
 from reference_model.studies import spoken
 

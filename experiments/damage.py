@@ -10,10 +10,10 @@ import functools
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from bassbench.arrangement import BASS_PROGRAMS, Note, bass_part
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
-from bassbench.baselines import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
-from bassbench.render import Clip, render_parts
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note, bass_part
+from bassbench.songs.render import Clip, render_parts
+from bassbench.suite.anchors import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
 
 VERSION = 1  # raise it when what a damage gives changes
 CONTROL, CODEC = "played again", "codec"

@@ -7,9 +7,9 @@ from pathlib import Path
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from bassbench.baselines import CODEC, OTHER, REAL
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
+from bassbench.suite.anchors import CODEC, OTHER, REAL
 from experiments.panels import headline, level_line, panels, plain_numbers
 from experiments.playing import CHORDS, FAD, MATCH
 

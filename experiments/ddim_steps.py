@@ -17,11 +17,11 @@ from typing import Annotated
 import torch
 import tyro
 
-from bassbench.baselines import Anchor
-from bassbench.bootstrap import Interval
-from bassbench.embed import EMBEDDERS, protocol
+from bassbench.embedders.embedder import EMBEDDERS, protocol
 from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
-from bassbench.rows import Row
+from bassbench.metrics.bootstrap import Interval
+from bassbench.results.rows import Row
+from bassbench.suite.anchors import Anchor
 from experiments import playing, sizes
 from experiments.ddim_figure import steps_figure
 from experiments.player import Player

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.arrangement import BASS_PROGRAMS
-from bassbench.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.rows import Row
-from bassbench.timbre import timbre_protocol
+from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
+from bassbench.results.rows import Row
+from bassbench.songs.arrangement import BASS_PROGRAMS
 from experiments import playing, sizes
 from experiments.grounding_figure import Drawn, grounding_figure
 from experiments.player import Player
 from experiments.playing import CHORDS, COLLAPSED, FAD, LEVEL, MATCH, Judge
 from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, SAME, Sounds, Styles
+from experiments.timbre import timbre_protocol
 from reference_model import studies
 from reference_model.pipeline import Sampling
 from reference_model.studies import spoken

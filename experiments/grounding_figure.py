@@ -9,8 +9,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
 from experiments.panels import headline, level_line, panels
 from experiments.playing import MATCH
 from experiments.styles import CODEC, COSINE, DIFFERENT, EUCLIDEAN, REAL, SAME

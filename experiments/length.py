@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from bassbench.baselines import OTHER, REAL, derangement
-from bassbench.bootstrap import Interval, mean_interval
-from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.rows import Row
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.results.rows import Row
+from bassbench.songs.clips import ClipRequest, clip_requests
+from bassbench.suite.anchors import OTHER, REAL, derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from experiments import sizes

@@ -6,9 +6,9 @@ from pathlib import Path
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from bassbench.baselines import OTHER, REAL
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
+from bassbench.suite.anchors import OTHER, REAL
 from experiments.panels import headline, level_line, panels
 from reference_model.presets import R_TIME, SAMPLE_RATE
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bassbench.baselines import OTHER, REAL
-from bassbench.rows import Row
+from bassbench.results.rows import Row
+from bassbench.suite.anchors import OTHER, REAL
 from reference_model.studies import spoken
 
 _CHORDS, _MATCH = "chord-tone share", "match score"

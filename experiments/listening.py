@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from bassbench.baselines import CODEC, OTHER, REAL, Anchor, anchors, derangement
-from bassbench.bootstrap import Interval, mean_interval
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.figure import curve_figure
-from bassbench.gate import gate
+from bassbench.hearing.pitch import PitchTrack, bass_pitch
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share, voiced_share
-from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import Clip
-from bassbench.rows import Row
-from bassbench.song_bank import Chord
+from bassbench.results.figure import curve_figure
+from bassbench.results.rows import Row
+from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
+from bassbench.songs.render import Clip
+from bassbench.songs.song_bank import Chord
+from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor, anchors, derangement
 from experiments import sizes
 from experiments.settings import WeightSettings
 from reference_model import studies

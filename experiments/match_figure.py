@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.figure import save_figure
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.results.figure import save_figure
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
 
 AUC, UNLIKE_AUC = "AUC", "AUC, unlike itself"
 _PANELS = (

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import fftconvolve
 
-from bassbench.arrangement import Note, Part
 from bassbench.audio import SAMPLE_RATE
-from bassbench.baselines import Anchor, half_beat, noise, other_song
 from bassbench.cache import cache_folder, cache_path, content_hash
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.render import Clip, render_parts
+from bassbench.songs.arrangement import Note, Part
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import Clip, render_parts
+from bassbench.suite.anchors import Anchor, half_beat, noise, other_song
 from bassbench.workers import in_processes
 from contrastive.songs import tonic_of
 from experiments import damage

@@ -18,12 +18,12 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.baselines import derangement
-from bassbench.bootstrap import Interval, mean_interval
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.figure import save_figure
-from bassbench.rows import Row
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.results.figure import save_figure
+from bassbench.results.rows import Row
+from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
+from bassbench.suite.anchors import derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.bootstrap import Interval, mean_interval
 from bassbench.cache import content_hash
-from bassbench.datasets import ClipRequest, clip_requests
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.rows import Measurement, Row, RowStore
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.results.rows import Measurement, Row, RowStore
+from bassbench.songs.clips import ClipRequest, clip_requests
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from contrastive.validation import ranks

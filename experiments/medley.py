@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.gate import rms
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.metrics.gate import rms
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.pitch import bass_pitch
-from bassbench.render import CLIP_SAMPLES
-from bassbench.song_bank import Chord
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import CLIP_SAMPLES
+from bassbench.songs.song_bank import Chord
 from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import score_features

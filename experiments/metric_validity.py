@@ -16,16 +16,16 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from bassbench.bootstrap import Interval, mean_interval
 from bassbench.cache import content_hash
-from bassbench.datasets import ClipRequest, clip_requests
-from bassbench.embed import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
+from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metric import ClipMetric
-from bassbench.metric_registry import all_metrics, chosen
-from bassbench.pretrained import find_device
-from bassbench.rows import Measurement, Row, RowStore, write_csv
-from bassbench.set_metrics import MIN_SONGS, SetMetric
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.metric import ClipMetric
+from bassbench.metrics.registry import all_metrics, chosen
+from bassbench.metrics.sets import MIN_SONGS, SetMetric
+from bassbench.results.rows import Measurement, Row, RowStore, write_csv
+from bassbench.songs.clips import ClipRequest, clip_requests
+from bassbench.training.pretrained import find_device
 from experiments import damage, sizes
 from experiments.match_proof import auc_interval
 from experiments.validity_figure import validity_figure
@@ -215,7 +215,8 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
 def separation(real: np.ndarray, damaged: np.ndarray, direction: str, seed: int) -> tuple[Interval, Interval]:
     """Pooled AUC and paired share by which `real` is better than `damaged`, both `(units,)`; NaN is left out.
 
-    `direction` is that of `bassbench.metric.ClipMetric`. Undefined where fewer than half of the units, or two, count.
+    `direction` is that of `bassbench.metrics.metric.ClipMetric`. Undefined where fewer than half of the units, or two,
+    count.
     """
     defined = np.isfinite(real) & np.isfinite(damaged)
     if defined.sum() < max(len(real) / 2, 2):

@@ -8,7 +8,7 @@ from typing import Any
 
 from bassbench.errors import BadInputError
 from bassbench.files import parse_json, write_text
-from bassbench.rows import Row
+from bassbench.results.rows import Row
 from experiments.claims import Judge
 
 SIGN = "Written by `python -m experiments.all`"

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from bassbench.figure import STYLE, save_figure
+from bassbench.results.figure import STYLE, save_figure
 
 
 @contextmanager

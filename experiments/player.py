@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from bassbench.cache import content_hash
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.gate import rms
-from bassbench.render import CLIP_SAMPLES
+from bassbench.metrics.gate import rms
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import CLIP_SAMPLES
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling, level_gain
 

@@ -12,18 +12,18 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from bassbench.baselines import CODEC, Anchor, anchors, derangement
-from bassbench.baselines import VERSION as ANCHORS_VERSION
-from bassbench.bootstrap import Interval, mean_interval
 from bassbench.cache import content_hash
-from bassbench.datasets import ClipRequest, cached_clip, clip_requests
-from bassbench.embed import DEFAULT_EMBEDDER, EMBEDDERS, protocol
-from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.embedders.cache import embed_cached, embed_keyed
+from bassbench.embedders.embedder import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.errors import BadInputError, unknown_name
-from bassbench.fad import FewWindowsWarning, fad, fad_difference
-from bassbench.gate import gate
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.fad import FewWindowsWarning, fad, fad_difference
+from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.pitch import bass_pitch
+from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
+from bassbench.suite.anchors import CODEC, Anchor, anchors, derangement
+from bassbench.suite.anchors import VERSION as ANCHORS_VERSION
 from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import WEIGHTS, score_features

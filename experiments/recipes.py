@@ -22,10 +22,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bassbench.errors import check_limits, exit_on_bad_input
-from bassbench.figure import save_figure
 from bassbench.files import parse_json, write_text
-from bassbench.table import markdown
-from bassbench.training_data import training_stems
+from bassbench.results.figure import save_figure
+from bassbench.results.table import markdown
+from bassbench.stems.training_data import training_stems
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import DEFAULTS, SHIPPED, TrainingConfig, autoencoder_paths

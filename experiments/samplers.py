@@ -17,11 +17,11 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 
-from bassbench.baselines import CODEC, OTHER, REAL
-from bassbench.bootstrap import Interval
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.metrics.bootstrap import Interval
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
+from bassbench.suite.anchors import CODEC, OTHER, REAL
 from experiments import playing, sizes
 from experiments.panels import headline, level_line, panels, plain_numbers
 from experiments.player import Player

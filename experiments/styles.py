@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bassbench.arrangement import BASS_PROGRAMS, bass_part
 from bassbench.audio import fit_length, loudness, loudness_normalise
-from bassbench.baselines import derangement, noise
 from bassbench.cache import content_hash
-from bassbench.datasets import cached_clip
-from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.embedders.cache import embed_cached, embed_keyed
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
-from bassbench.render import Clip, render_parts
-from bassbench.timbre import EMBEDDER, TimbreClassifier, fit_timbre
+from bassbench.songs.arrangement import BASS_PROGRAMS, bass_part
+from bassbench.songs.clips import cached_clip
+from bassbench.songs.render import Clip, render_parts
+from bassbench.suite.anchors import derangement, noise
 from experiments.player import Player
 from experiments.playing import Judge
 from experiments.recall import Heard
+from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
 from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 

@@ -17,7 +17,7 @@ import tyro
 
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.files import parse_json, write_text
-from bassbench.table import markdown
+from bassbench.results.table import markdown
 from experiments.throughput_figure import draw
 from experiments.throughput_targets import targets
 from reference_model.studies import output_folder, refuse_other_pages

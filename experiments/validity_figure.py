@@ -10,9 +10,9 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bassbench.figure import save_figure
-from bassbench.rows import Row
-from bassbench.table import require_one_protocol
+from bassbench.results.figure import save_figure
+from bassbench.results.rows import Row
+from bassbench.results.table import require_one_protocol
 
 _CELL = 0.27
 

@@ -9,26 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.baselines import Anchor, Codec, derangement
 from bassbench.cache import content_hash
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.embedding_cache import embed_keyed
+from bassbench.embedders.cache import embed_keyed
 from bassbench.errors import BadInputError
 from bassbench.files import append_lines, parse_json, read_lines
-from bassbench.gate import gate
-from bassbench.metric import ClipMetric, Scored
-from bassbench.metric_registry import clip_metrics
 from bassbench.metrics.adherence import accompanied
+from bassbench.metrics.gate import gate
+from bassbench.metrics.metric import ClipMetric, Scored
+from bassbench.metrics.registry import clip_metrics
+from bassbench.metrics.sets import EmbeddedSets, SetMetric
 from bassbench.plugins import warn_once
-from bassbench.pretrained import find_device
-from bassbench.set_metrics import EmbeddedSets, SetMetric
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.suite.anchors import Anchor, Codec, derangement
+from bassbench.training.pretrained import find_device
 from bassbench.workers import in_processes
 from experiments.damage import VERSION, damages, style_clip
 from reference_model import studies
 
 UNDAMAGED = "real bass"
 GATE = ClipMetric(
-    "passes the gate", "", "higher", "bassbench.gate", lambda it: float(gate(it.bass, reference=it.clip.bass).passed)
+    "passes the gate",
+    "",
+    "higher",
+    "bassbench.metrics.gate",
+    lambda it: float(gate(it.bass, reference=it.clip.bass).passed),
 )
 Scores = dict[str, np.ndarray]
 """Damage -> values `(units,)`, NaN where undefined."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bassbench.pretrained import load_pretrained
-from bassbench.runs import save_tensors
+from bassbench.training.checkpoint import save_tensors
+from bassbench.training.pretrained import load_pretrained
 from reference_model.blocks import Decoder, Encoder
 from reference_model.linear_path import LinearPath, least_squares, principal_components, stacked, unstacked
 from reference_model.phase import integrate, neutral_advance, noise_phase, unit

@@ -7,8 +7,8 @@ import tyro
 from accelerate import PartialState
 
 from bassbench.errors import BadInputError, unknown_name
-from bassbench.run_settings import RunSettings, refuse_impossible
-from bassbench.runs import RunFolder
+from bassbench.training.checkpoint import RunFolder
+from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model.presets import AUTOENCODERS, RECIPES, AutoencoderConfig, Recipe
 
 

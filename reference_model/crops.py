@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bassbench.runs import step_generator
-from bassbench.trainer import example_generator
+from bassbench.training.checkpoint import step_generator
+from bassbench.training.loop import example_generator
 from reference_model.autoencoder_settings import TrainAutoencoder
 from reference_model.presets import R_TIME, AutoencoderConfig
 

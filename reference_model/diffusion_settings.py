@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from bassbench import run_settings
 from bassbench.errors import BadInputError, unknown_name
-from bassbench.run_settings import RunSettings, refuse_impossible
+from bassbench.training import settings as run_settings
+from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model.positional_bias import Positions
 from reference_model.unet import UNETS, UNetConfig
 

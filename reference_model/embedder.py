@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import torch
 
-from bassbench.embed import Embedder, WindowFunction
+from bassbench.embedders.embedder import Embedder, WindowFunction
 from bassbench.errors import BadInputError
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder

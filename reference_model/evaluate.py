@@ -16,16 +16,16 @@ import numpy as np
 import torch
 import tyro
 
-from bassbench.baselines import OTHER, REAL, derangement
-from bassbench.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.cache import content_hash
-from bassbench.datasets import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
-from bassbench.embed import DEFAULT_EMBEDDER, protocol
-from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.embedders.cache import embed_cached, embed_keyed
+from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.gaussian import Gaussian
-from bassbench.rows import Row, RowStore
-from bassbench.timbre import fit_timbre, timbre_protocol
+from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
+from bassbench.metrics.gaussian import Gaussian
+from bassbench.results.rows import Row, RowStore
+from bassbench.songs.clips import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
+from bassbench.suite.anchors import OTHER, REAL, derangement
+from experiments.timbre import fit_timbre, timbre_protocol
 from reference_model import evaluate_bass as bass
 from reference_model import evaluate_codec as codec
 from reference_model import studies

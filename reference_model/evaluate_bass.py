@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bassbench.arrangement import BASS_PROGRAMS, Note
-from bassbench.baselines import OTHER, REAL
-from bassbench.bootstrap import Interval, mean_interval, statistic_interval
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.embedding_cache import embed_cached
-from bassbench.gate import gate
-from bassbench.metric import Scored
+from bassbench.embedders.cache import embed_cached
+from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics import harmony, level, rhythm
-from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.song_bank import Chord
-from bassbench.timbre import EMBEDDER as TIMBRE_EMBEDDER
-from bassbench.timbre import TimbreClassifier
+from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
+from bassbench.metrics.gate import gate
+from bassbench.metrics.metric import Scored
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Chord
+from bassbench.suite.anchors import OTHER, REAL
+from experiments.timbre import EMBEDDER as TIMBRE_EMBEDDER
+from experiments.timbre import TimbreClassifier
 from reference_model.evaluate_codec import played_by
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.studies import Advance, clip_seed, in_batches

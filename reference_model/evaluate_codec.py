@@ -1,7 +1,7 @@
 """What the bass autoencoder keeps, clip by clip: pitch of notes, level, spectrum, waveform, stereo width, and FAD.
 
-Definitions. Notes: of the notes whose pitch the estimator (`bassbench.pitch`, median f0 of the note's voiced frames)
-gets right on the original, the share whose median f0 afterwards is within 50 cents of the original's; a note that is
+Definitions. Notes: of the notes whose pitch the estimator (`bassbench.hearing.pitch`, median f0 of the note's voiced
+frames) gets right on the original, the share whose median f0 afterwards is within 50 cents of the original's; a note that is
 no longer voiced is lost. The share of all clips' notes counts every note alike, the mean over songs every song, however
 few of its notes have a clear pitch. Level: decoded over original, absolute, in dB. Log-spectral distance: see
 `reference_model.codec_probes`. STFT and mel distance: auraloss's defaults (spectral convergence plus mean difference of
@@ -17,11 +17,11 @@ import librosa
 import numpy as np
 import torch
 
-from bassbench.arrangement import BASS_PROGRAMS, Note, bass_part
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
+from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.stereo import side_to_mid_db
-from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import Clip, render_parts
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note, bass_part
+from bassbench.songs.render import Clip, render_parts
 from reference_model.codec_probes import level_error, log_spectral_distance
 
 NOTES, LEVEL, LSD = "notes that keep their pitch", "level error", "log-spectral distance"

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from bassbench.bootstrap import Interval, resampled, shifted_interval
-from bassbench.fad import FewWindowsWarning, Resample, fad, frechet_distance
-from bassbench.gaussian import Gaussian
+from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
+from bassbench.metrics.fad import FewWindowsWarning, Resample, fad, frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 
 _REPLICATES = 100
 

@@ -15,14 +15,14 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
-from bassbench.arrangement import BASS_PROGRAMS
 from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
+from bassbench.commands.transcribe import RATE as TRANSCRIPTION_RATE
+from bassbench.commands.transcribe import read_mono, write_midi
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.own_files import note_written, refuse_foreign
-from bassbench.pretrained import find_device
-from bassbench.transcribe_command import RATE as TRANSCRIPTION_RATE
-from bassbench.transcribe_command import read_mono, write_midi
-from bassbench.transcription import transcribe
+from bassbench.hearing.transcription import transcribe
+from bassbench.results.ownership import note_written, refuse_foreign
+from bassbench.songs.arrangement import BASS_PROGRAMS
+from bassbench.training.pretrained import find_device
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, load, output_divisor, style_gain

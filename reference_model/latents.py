@@ -14,9 +14,9 @@ import torch
 from tqdm import tqdm
 
 from bassbench.cache import cache_folder, cache_path, content_hash
-from bassbench.datasets import ClipSource, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.training_data import training_requests
+from bassbench.songs.clips import ClipSource, cached_clip
+from bassbench.stems.training_data import training_requests
 from bassbench.workers import in_processes
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
@@ -156,7 +156,7 @@ def song_latents(
     processes: int = 1,
     progress: bool = True,
 ) -> LatentPairs:
-    """Latents of training clips: see `bassbench.training_data.training_requests`.
+    """Latents of training clips: see `bassbench.stems.training_data.training_requests`.
 
     Raises:
         BadInputError: data that cannot be used, more songs asked for than it has, or all too short.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bassbench.errors import BadInputError, check_limits, unknown_name
-from bassbench.pretrained import has_fast_bfloat16, hub_folder, read_metadata
+from bassbench.training.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec import CHUNK

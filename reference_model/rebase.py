@@ -13,8 +13,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from bassbench.datasets import cached_clip, clip_requests
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
+from bassbench.songs.clips import cached_clip, clip_requests
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import SHIPPED
 from reference_model.latents import encode_pair, encoder_hash

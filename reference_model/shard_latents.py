@@ -13,9 +13,9 @@ from tqdm import tqdm
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError
 from bassbench.files import parse_json, write_text
-from bassbench.render import Clip
-from bassbench.shard_files import shard_urls
-from bassbench.shards import ShardedClips, shard_hash
+from bassbench.songs.render import Clip
+from bassbench.stems.shard_files import shard_urls
+from bassbench.stems.shards import ShardedClips, shard_hash
 from reference_model.autoencoder import Autoencoder
 from reference_model.latents import LatentPairs, encode_pair, latent_length, pair_folder, write_latents
 
@@ -30,12 +30,12 @@ def shard_latents(
     frames: int = 256,
     programs: bool = False,
 ) -> LatentPairs:
-    """Latents of all clips of shards (see `bassbench.shards.ShardedClips`), the same for any number of processes.
+    """Latents of all clips of shards (see `bassbench.stems.shards.ShardedClips`), the same for any number of processes.
 
     `variants` passes, each with other random subsets of the stems in the mixes. A pass that was cut off goes on with
     the clips that it had not encoded; shards on disk are known by their content, and what a URL holds is taken to stay.
     Every process of the accelerator must call this; they share the user's cache. `programs` allows URLs that start one
-    (see `bassbench.shard_files.shard_urls`).
+    (see `bassbench.stems.shard_files.shard_urls`).
 
     Raises:
         BadInputError: a shard is missing or damaged, the cache cannot be written or is not shared by the processes, or

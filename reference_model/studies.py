@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from bassbench.bootstrap import Interval
 from bassbench.cache import content_hash
-from bassbench.datasets import ClipRequest
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path, parse_json, write_text
-from bassbench.own_files import alone_in
-from bassbench.pretrained import find_device
-from bassbench.progress import phase
-from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
-from bassbench.table import markdown, table, terminal
+from bassbench.metrics.bootstrap import Interval
+from bassbench.metrics.progress import phase
+from bassbench.results.ownership import alone_in
+from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
+from bassbench.results.table import markdown, table, terminal
+from bassbench.songs.clips import ClipRequest
+from bassbench.training.pretrained import find_device
 from reference_model.pipeline import BassAccompaniment, load
 
 _CARD = "## How it was measured"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bassbench.cache import content_hash
-from bassbench.pretrained import find_device
+from bassbench.training.pretrained import find_device
 from reference_model.pipeline import Sampling, load
 from reference_model.presets import SAMPLE_RATE
 from reference_model.studies import weights_hash

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bassbench.baselines import OTHER, REAL
-from bassbench.datasets import UNSEEN_FONT
 from bassbench.files import write_text
-from bassbench.rows import Row, write_csv
-from bassbench.table import interval_text, markdown, terminal
+from bassbench.results.rows import Row, write_csv
+from bassbench.results.table import interval_text, markdown, terminal
+from bassbench.songs.clips import UNSEEN_FONT
+from bassbench.suite.anchors import OTHER, REAL
 from reference_model import evaluate_bass as bass
 from reference_model import evaluate_codec as codec
 from reference_model import studies

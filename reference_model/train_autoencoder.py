@@ -22,8 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.own_files import alone_in
-from bassbench.runs import (
+from bassbench.results.ownership import alone_in
+from bassbench.stems.training_data import training_stems
+from bassbench.training.checkpoint import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
@@ -32,7 +33,7 @@ from bassbench.runs import (
     save_tensors,
     step_generator,
 )
-from bassbench.trainer import (
+from bassbench.training.loop import (
     Throughput,
     automatic_precision,
     describe,
@@ -40,7 +41,6 @@ from bassbench.trainer import (
     stop_unless_finite,
     update_average,
 )
-from bassbench.training_data import training_stems
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_settings import TrainAutoencoder, check, identity

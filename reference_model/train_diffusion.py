@@ -17,8 +17,9 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.own_files import alone_in
-from bassbench.runs import (
+from bassbench.results.ownership import alone_in
+from bassbench.stems.shard_files import is_sharded
+from bassbench.training.checkpoint import (
     RunFolder,
     load_tensors,
     optimizer_tensors,
@@ -29,8 +30,7 @@ from bassbench.runs import (
     step_generator,
     warmed_cosine,
 )
-from bassbench.shard_files import is_sharded
-from bassbench.trainer import (
+from bassbench.training.loop import (
     Throughput,
     ahead,
     describe,

@@ -10,15 +10,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.datasets import load_clips
-from bassbench.embed import embed
-from bassbench.fad import frechet_distance
-from bassbench.figure import save_figure
-from bassbench.gaussian import Gaussian
+from bassbench.embedders.embedder import embed
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.hearing.spectrum import log_mel
+from bassbench.metrics.fad import frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.pitch import bass_pitch
-from bassbench.render import Clip
-from bassbench.spectrum import log_mel
+from bassbench.results.figure import save_figure
+from bassbench.songs.clips import load_clips
+from bassbench.songs.render import Clip
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.unet import UNet

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bassbench.errors import BadInputError
-from bassbench.pretrained import load_pretrained
-from bassbench.runs import save_tensors
+from bassbench.training.checkpoint import save_tensors
+from bassbench.training.pretrained import load_pretrained
 from reference_model.blocks import Upsample, convolution
 from reference_model.positional_bias import Attention, Positions
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from bassbench.song_bank import Chord, Song
+from bassbench.songs.song_bank import Chord, Song
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,9 +5,9 @@ import pytest
 
 from bassbench.audio import loudness
 from bassbench.errors import BadInputError
-from bassbench.fad import FewWindowsWarning, frechet_distance
-from bassbench.gaussian import Gaussian
 from bassbench.metrics.adherence import accompanied, adherence, adherence_score
+from bassbench.metrics.fad import FewWindowsWarning, frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 
 
 def _pairs(songs: int, seed: int, *, bond: float, windows: int = 6) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.rows import Measurement, Row, RowStore, measured, write_csv
+from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
 from experiments import all as every
 from experiments.all import STUDIES, All, configured
 from experiments.claims import (

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.pitch import bass_pitch
-from bassbench.song_bank import Song
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Song
 from experiments import autoencoders
 from experiments.autoencoders import METRICS, PROBED, Autoencoders, chroma_agreement, detuned
 from experiments.reconstructions import from_magnitudes, reconstructions

@@ -10,11 +10,11 @@ from tiny_suite import PLUGIN, installed, row
 
 from bassbench.__main__ import main
 from bassbench.audio import assert_audio_valid, read_audio, write_audio
-from bassbench.bank_command import Bank
-from bassbench.clip_set import open_clip_set
+from bassbench.commands.bank import Bank
+from bassbench.commands.render import Render
 from bassbench.errors import BadInputError
-from bassbench.render_command import Render
-from bassbench.rows import RowStore
+from bassbench.results.rows import RowStore
+from bassbench.suite.clip_set import open_clip_set
 
 
 def test_lists_every_split(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
-from bassbench.baselines import anchors, derangement, half_beat_late, noise, semitone_up
-from bassbench.bootstrap import mean_interval
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.metrics.bootstrap import mean_interval
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.pitch import bass_pitch
-from bassbench.protocols import Accompanist
-from bassbench.render import Clip, render_clip
-from bassbench.song_bank import Song
+from bassbench.songs.render import Clip, render_clip
+from bassbench.songs.song_bank import Song
+from bassbench.suite.accompanist import Accompanist
+from bassbench.suite.anchors import anchors, derangement, half_beat_late, noise, semitone_up
 
 SAMPLES = 6 * SAMPLE_RATE
 

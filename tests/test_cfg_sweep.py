@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
-from bassbench import embedding_cache
-from bassbench.baselines import REAL, real
+from bassbench.embedders import cache as embedding_cache
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.rows import Row, RowStore
-from bassbench.song_bank import Song
+from bassbench.results.rows import Row, RowStore
+from bassbench.songs.song_bank import Song
+from bassbench.suite.anchors import REAL, real
 from experiments import playing, sizes
 from experiments.cfg_sweep import DIFFERENCE, FULL, QUICK, SYSTEM, CFGSweep, cells, findings, rescale_text
 from experiments.player import Player

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from bassbench.audio import assert_audio_valid
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.embed import embed, protocol
-from bassbench.fad import FewWindowsWarning, fad
-from bassbench.gate import gate
-from bassbench.rows import Measurement, RowStore, measured
-from bassbench.song_bank import Song
-from bassbench.table import table, terminal
+from bassbench.embedders.embedder import embed, protocol
+from bassbench.metrics.fad import FewWindowsWarning, fad
+from bassbench.metrics.gate import gate
+from bassbench.results.rows import Measurement, RowStore, measured
+from bassbench.results.table import table, terminal
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Song
 from reference_model import load
 from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encode_pair, latent_pairs

@@ -9,8 +9,8 @@ import pytest
 from tiny_suite import PLUGIN, installed, run
 
 from bassbench.__main__ import main
-from bassbench.compare_command import compared
-from bassbench.paired import holm, paired_difference
+from bassbench.commands.compare import compared
+from bassbench.metrics.paired import holm, paired_difference
 
 
 @pytest.fixture(autouse=True, scope="module")

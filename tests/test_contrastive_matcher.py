@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bassbench.errors import BadInputError
-from bassbench.runs import save_tensors
+from bassbench.training.checkpoint import save_tensors
 from contrastive.augment import Augmentation, augmented
 from contrastive.config import MATCHERS, MatcherConfig
 from contrastive.encoder import Matcher, network_input, similarity

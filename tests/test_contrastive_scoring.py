@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.baselines import semitone_up
 from bassbench.errors import BadInputError
-from bassbench.render import render_clip
-from bassbench.song_bank import Song
+from bassbench.songs.render import render_clip
+from bassbench.songs.song_bank import Song
+from bassbench.suite.anchors import semitone_up
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
 from contrastive.scoring import SILENT, WEIGHTS, score, window_starts

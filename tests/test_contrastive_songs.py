@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bassbench.cache import cache_folder
-from bassbench.datasets import ClipRequest
 from bassbench.errors import BadInputError
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest
+from bassbench.songs.song_bank import Song
 from contrastive.config import FeatureConfig
 from contrastive.sampling import HARD, Place, beat_frames, draw_batch, hard_places, view
 from contrastive.songs import SongFeatures, features_of, song_features, tonic_of

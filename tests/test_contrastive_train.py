@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from bassbench.errors import BadInputError
-from bassbench.trainer import MEASURED
+from bassbench.training.loop import MEASURED
 from contrastive.augment import Augmentation
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher

@@ -9,10 +9,10 @@ import stem_trees as trees
 from tiny_suite import PLUGIN, installed
 
 from bassbench.__main__ import main
-from bassbench.clip_set import ClipEntry, ClipSet, open_clip_set
 from bassbench.errors import BadInputError
-from bassbench.rows import RowStore
-from bassbench.training_data import training_requests
+from bassbench.results.rows import RowStore
+from bassbench.stems.training_data import training_requests
+from bassbench.suite.clip_set import ClipEntry, ClipSet, open_clip_set
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,7 +11,7 @@ import stem_trees as trees
 
 from bassbench.__main__ import main
 from bassbench.audio import audio_blocks, read_audio
-from bassbench.data_command import Check
+from bassbench.commands.data import Check
 from bassbench.errors import BadInputError
 from bassbench.stems.checking import check_dataset, check_file
 from bassbench.stems.layouts import open_dataset

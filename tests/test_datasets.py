@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bassbench.cache import cache_folder
-from bassbench.datasets import ClipRequest, StemClips, cached_clip, clip_requests
 from bassbench.errors import BadInputError
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest, StemClips, cached_clip, clip_requests
+from bassbench.songs.song_bank import Song
 
 
 @pytest.mark.parametrize("vary", [True, False])

@@ -9,14 +9,14 @@ import pytest
 import torch
 from tiny_studies import few_clips, made_row, use_made_songs
 
-from bassbench import embedding_cache
 from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import cache_folder
-from bassbench.embed import embed
-from bassbench.embedding_cache import embed_cached
+from bassbench.embedders import cache as embedding_cache
+from bassbench.embedders.cache import embed_cached
+from bassbench.embedders.embedder import embed
 from bassbench.errors import BadInputError
-from bassbench.rows import RowStore
-from bassbench.song_bank import Song
+from bassbench.results.rows import RowStore
+from bassbench.songs.song_bank import Song
 from experiments import ddim_steps, playing
 from experiments.ddim_steps import CONDITIONAL, DIFFERENCE, SECONDS, UNCONDITIONAL, DDIMSteps, findings
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge

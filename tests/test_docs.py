@@ -10,10 +10,10 @@ import pytest
 from tiny_suite import PLUGIN, arguments, installed, row
 
 from bassbench.__main__ import main
-from bassbench.clip_set import open_clip_set
-from bassbench.embed import embed, find_embedder
-from bassbench.metric_registry import clip_metrics
-from bassbench.rows import RowStore
+from bassbench.embedders.embedder import embed, find_embedder
+from bassbench.metrics.registry import clip_metrics
+from bassbench.results.rows import RowStore
+from bassbench.suite.clip_set import open_clip_set
 
 DOCS = Path(__file__).parent.parent / "docs"
 

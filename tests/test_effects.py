@@ -5,13 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from bassbench.arrangement import arrange
-from bassbench.datasets import UNSEEN_FONT, ClipRequest, clip_requests, unseen_soundfont
-from bassbench.effects import Timbre, apply_effects, draw_timbre
 from bassbench.errors import BadInputError
-from bassbench.pitch import bass_pitch
-from bassbench.render import render_clip
-from bassbench.song_bank import load_songs
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.songs.arrangement import arrange
+from bassbench.songs.clips import UNSEEN_FONT, ClipRequest, clip_requests, unseen_soundfont
+from bassbench.songs.effects import Timbre, apply_effects, draw_timbre
+from bassbench.songs.render import render_clip
+from bassbench.songs.song_bank import load_songs
 
 SAMPLES = 6 * 44_100
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from bassbench import embed as embed_module
-from bassbench.embed import EMBEDDERS, embed, find_embedder, protocol, tag_probabilities
+from bassbench.embedders import embedder as embed_module
+from bassbench.embedders.embedder import EMBEDDERS, embed, find_embedder, protocol, tag_probabilities
 from bassbench.errors import BadInputError
 
 NAMES = list(EMBEDDERS)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench import embedding_cache
 from bassbench.audio import SAMPLE_RATE
-from bassbench.embed import embed
-from bassbench.embedding_cache import embed_cached, embed_keyed
+from bassbench.embedders import cache as embedding_cache
+from bassbench.embedders.cache import embed_cached, embed_keyed
+from bassbench.embedders.embedder import embed
 from bassbench.errors import BadInputError
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench.baselines import REAL
-from bassbench.bootstrap import statistic_interval
-from bassbench.datasets import ClipRequest
-from bassbench.pitch import bass_pitch
-from bassbench.rows import RowStore
-from bassbench.song_bank import Chord, Song
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.metrics.bootstrap import statistic_interval
+from bassbench.results.rows import RowStore
+from bassbench.songs.clips import ClipRequest
+from bassbench.songs.song_bank import Chord, Song
+from bassbench.suite.anchors import REAL
 from reference_model import evaluate, evaluate_bass, evaluate_fad, linear_probe, targets
 from reference_model.evaluate import Evaluate
 from reference_model.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, codec_measures, kept_by_tracks
@@ -20,7 +20,7 @@ SAMPLES = 36 * 4096
 
 
 @pytest.mark.filterwarnings("ignore::reference_model.pipeline.UnrecordedEncodersWarning")
-@pytest.mark.filterwarnings("ignore::bassbench.fad.FewWindowsWarning")
+@pytest.mark.filterwarnings("ignore::bassbench.metrics.fad.FewWindowsWarning")
 def test_a_run_writes_every_number_and_a_second_computes_nothing(
     weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

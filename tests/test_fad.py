@@ -10,8 +10,8 @@ import scipy.linalg
 import torch
 
 from bassbench.errors import BadInputError
-from bassbench.fad import FewWindowsWarning, fad, fad_difference, fad_infinity, frechet_distance
-from bassbench.gaussian import Gaussian
+from bassbench.metrics.fad import FewWindowsWarning, fad, fad_difference, fad_infinity, frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 
 
 def _samples(count: int, dim: int, seed: int, *, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -217,7 +217,7 @@ def test_a_replicate_never_warns() -> None:
 
 
 def test_our_metric_does_not_import_fadtk() -> None:
-    assert "fadtk" not in vars(sys.modules["bassbench.fad"])
+    assert "fadtk" not in vars(sys.modules["bassbench.metrics.fad"])
 
 
 SONGS = _set(4, 3, 1)

@@ -9,10 +9,10 @@ import torch
 from fadtk import model_loader
 from tiny_suite import forget
 
-from bassbench import fadtk_embedders
-from bassbench.embed import embed, find_embedder, prepare, protocol
+from bassbench.embedders import fadtk as fadtk_embedders
+from bassbench.embedders.embedder import embed, find_embedder, prepare, protocol
+from bassbench.embedders.fadtk import DOWNLOAD, FADTK_MODELS, FadtkModel, fadtk_embedder
 from bassbench.errors import BadInputError
-from bassbench.fadtk_embedders import DOWNLOAD, FADTK_MODELS, FadtkModel, fadtk_embedder
 
 
 class FakeModel(model_loader.ModelLoader):

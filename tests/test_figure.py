@@ -8,8 +8,8 @@ import pytest
 from matplotlib.image import imread
 
 from bassbench.errors import BadInputError
-from bassbench.figure import _apart, curve_figure
-from bassbench.rows import Measurement, Row, measured
+from bassbench.results.figure import _apart, curve_figure
+from bassbench.results.rows import Measurement, Row, measured
 
 
 def row(value: float, system: str = "model", protocol: dict | None = None, **setting: object) -> Row:

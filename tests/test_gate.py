@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.gate import gate
+from bassbench.metrics.gate import gate
 
 SECONDS = 4.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.gaussian import Gaussian
+from bassbench.metrics.gaussian import Gaussian
 
 SAMPLES = np.random.default_rng(0).standard_normal((200, 12)) @ np.random.default_rng(1).standard_normal((12, 12)) + 5
 PARTS = [Gaussian.from_samples(part) for part in np.split(SAMPLES, [1, 4, 60, 60, 190])]

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from tiny_model import music, tiny_model
 
-from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, read_audio
 from bassbench.errors import BadInputError
+from bassbench.songs.arrangement import Note
 from reference_model import generate as generate_module
 from reference_model.generate import Options, accompany_file, generate
 from reference_model.pipeline import BassAccompaniment, Sampling, load

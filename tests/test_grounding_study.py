@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 
-from bassbench import timbre
-from bassbench.arrangement import BASS_PROGRAMS
-from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.rows import RowStore
-from bassbench.song_bank import Song
-from experiments import playing
+from bassbench.results.rows import RowStore
+from bassbench.songs.arrangement import BASS_PROGRAMS
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Song
+from experiments import playing, timbre
 from experiments.grounding import (
     COSINE_RATIO,
     EUCLIDEAN_RATIO,

@@ -6,12 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bassbench.arrangement import BASS_PROGRAMS, Note, Part
 from bassbench.audio import SAMPLE_RATE
-from bassbench.baselines import half_beat_late, other_song, real, semitone_up, silence
-from bassbench.chroma import Chroma, Key, chroma, estimated_key
-from bassbench.datasets import load_clips
-from bassbench.metric import Scored
+from bassbench.hearing.chroma import Chroma, Key, chroma, estimated_key
+from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.harmony import (
     METRICS,
     chord_at,
@@ -24,9 +21,12 @@ from bassbench.metrics.harmony import (
     sounding_share,
     voiced_share,
 )
-from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import Clip, render_clip, render_parts
-from bassbench.song_bank import Chord, Song
+from bassbench.metrics.metric import Scored
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part
+from bassbench.songs.clips import load_clips
+from bassbench.songs.render import Clip, render_clip, render_parts
+from bassbench.songs.song_bank import Chord, Song
+from bassbench.suite.anchors import half_beat_late, other_song, real, semitone_up, silence
 
 MEASURE = {metric.name: metric.measure for metric in METRICS}
 C_MAJOR = Chord(0.0, 1.0, "C", 0, (0, 4, 7))

@@ -14,8 +14,8 @@ import pytest
 import stem_trees as trees
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.shards import write_shards
 from bassbench.stems.layouts import open_dataset
+from bassbench.stems.shards import write_shards
 from reference_model.autoencoder import Autoencoder
 from reference_model.presets import AUTOENCODERS
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from tiny_studies import MATCHER, SAMPLES, made_row
 
-from bassbench.baselines import OTHER, REAL
-from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.rows import Row, RowStore
-from bassbench.song_bank import Chord, Song
+from bassbench.results.rows import Row, RowStore
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Chord, Song
+from bassbench.suite.anchors import OTHER, REAL
 from contrastive.encoder import Matcher
 from experiments import length, length_models
 from experiments.claims import NOT, NOT_MEASURED, PARTLY, REPRODUCED, any_length

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.metric import Scored
 from bassbench.metrics.level import METRICS, loudness_difference
-from bassbench.render import Clip, render_clip
-from bassbench.song_bank import Song
+from bassbench.metrics.metric import Scored
+from bassbench.songs.render import Clip, render_clip
+from bassbench.songs.song_bank import Song
 
 LOUDNESS, VOICED = (metric.measure for metric in METRICS)
 

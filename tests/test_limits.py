@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bassbench.__main__ import main
-from bassbench.compare_command import Compare
+from bassbench.commands.compare import Compare
 from bassbench.errors import LIMITS, BadInputError, check_limits
-from bassbench.evaluation import Evaluation, make_plan
+from bassbench.suite.evaluation import Evaluation, make_plan
 from contrastive import train as train_matcher
 from experiments.match_proof import MatchProof
 from experiments.metric_validity import MetricValidity

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench.datasets import ClipRequest
 from bassbench.errors import BadInputError
-from bassbench.pitch import PitchTrack
-from bassbench.rows import RowStore
-from bassbench.song_bank import Chord, Song
+from bassbench.hearing.pitch import PitchTrack
+from bassbench.results.rows import RowStore
+from bassbench.songs.clips import ClipRequest
+from bassbench.songs.song_bank import Chord, Song
 from experiments import listening
 from experiments.listening import GAIN, GATE, OWN, SHARE, SWAPPED, VOICED, Heard, Listening
 from reference_model.pipeline import BassAccompaniment

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import reference_model
 from bassbench.errors import BadInputError
-from bassbench.runs import load_tensors
+from bassbench.training.checkpoint import load_tensors
 from contrastive.encoder import Matcher
 from reference_model.autoencoder import Autoencoder
 from reference_model.pipeline import BassAccompaniment, Sampling, UnrecordedEncodersWarning, load

@@ -5,11 +5,11 @@ import pytest
 from scipy.ndimage import uniform_filter1d
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.metric import Scored
 from bassbench.metrics.long_form import METRICS, level_drift, seam_audibility, second_levels, sounding_share_by_quarter
-from bassbench.render import Clip
-from bassbench.song_bank import Song
+from bassbench.metrics.metric import Scored
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import Clip
+from bassbench.songs.song_bank import Song
 
 
 def _noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_studies import MATCHER
 
-from bassbench.datasets import ClipRequest
 from bassbench.errors import BadInputError
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest
+from bassbench.songs.song_bank import Song
 from experiments import match_matrix
 from experiments.match_matrix import MatchMatrix, matrix_scores, permutation_p, soft_assignment
 

@@ -10,9 +10,9 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from bassbench.cache import cache_folder
-from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Song
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
 from experiments import match_hearing, match_proof, retrieval

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.song_bank import Song
 from experiments import metric_validity, validity_values
 from experiments.damage import CONTROL, damages, style_clip
 from experiments.metric_validity import PURPOSE, MetricValidity, separation

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench import musicnn
+from bassbench.embedders import musicnn
+from bassbench.embedders.musicnn import TAGS, LogMel, MusiCNN, load_musicnn, patch_count, tags_and_embeddings
 from bassbench.errors import BadInputError
-from bassbench.musicnn import TAGS, LogMel, MusiCNN, load_musicnn, patch_count, tags_and_embeddings
 
 FIXTURE = dict(np.load(Path(__file__).parent / "fixtures" / "musicnn.npz"))
 

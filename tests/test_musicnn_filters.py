@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bassbench.musicnn_filters import HighestResponse, TemporalFilters, TimbralFilters
+from bassbench.embedders.musicnn_filters import HighestResponse, TemporalFilters, TimbralFilters
 
 
 def _random(filters: HighestResponse) -> HighestResponse:

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 import contrastive.train
-from bassbench.clip_set import open_clip_set
-from bassbench.embed import find_embedder
+from bassbench.commands.list import List
+from bassbench.embedders.embedder import find_embedder
 from bassbench.errors import BadInputError, unknown_name
-from bassbench.evaluation import Evaluation, make_plan
-from bassbench.list_command import List
-from bassbench.metric_registry import all_measures, chosen
-from bassbench.song_bank import load_songs
-from bassbench.systems import load_system
-from bassbench.training_data import training_requests
+from bassbench.metrics.registry import all_measures, chosen
+from bassbench.songs.song_bank import load_songs
+from bassbench.stems.training_data import training_requests
+from bassbench.suite.clip_set import open_clip_set
+from bassbench.suite.evaluation import Evaluation, make_plan
+from bassbench.suite.systems import load_system
 from experiments.all import All
 from experiments.ddim_steps import DDIMSteps
 from reference_model import load
@@ -27,7 +27,7 @@ NAMES: dict[str, tuple[Callable[[], object], str]] = {
     "the gate": (lambda: chosen(["pases the gate"], all_measures()), "passes the gate"),
     "probe": (lambda: chosen(["match drop (mix swaped)"], all_measures()), "match drop (mix swapped)"),
     "system": (lambda: load_system("root_note"), "root-notes"),
-    "class of a module": (lambda: load_system("bassbench.baseline_systems:RotNotes"), "RootNotes"),
+    "class of a module": (lambda: load_system("bassbench.suite.baselines:RotNotes"), "RootNotes"),
     "embedder": (lambda: find_embedder("music-nn"), "musicnn"),
     "fadtk embedder": (lambda: find_embedder("fadtk:vgish"), "vggish"),
     "embedder of a study": (lambda: DDIMSteps(embedder="logmel").validate(), "log-mel"),

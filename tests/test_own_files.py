@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.own_files import alone_in, note_written, refuse_foreign
-from bassbench.rows import RowStore
+from bassbench.results.ownership import alone_in, note_written, refuse_foreign
+from bassbench.results.rows import RowStore
 from experiments.page import SIGN, write_page
 from reference_model.studies import measure_missing, output_folder, protocol_card, refuse_other_pages
 
@@ -27,7 +27,7 @@ def test_only_what_was_written_here_and_not_changed_may_be_overwritten(tmp_path:
 
 
 def test_two_runs_in_one_folder_are_told_of_each_other(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from bassbench.own_files import alone_in\n"
+    code = "import sys; from pathlib import Path; from bassbench.results.ownership import alone_in\n"
     code += "with alone_in(Path(sys.argv[1])): print('free')"
     command = [sys.executable, "-c", code]
     with alone_in(tmp_path / "run"):

@@ -10,7 +10,7 @@ import torch
 from tiny_model import music
 
 from bassbench.audio import assert_audio_valid
-from bassbench.runs import RunFolder
+from bassbench.training.checkpoint import RunFolder
 from reference_model import codec, train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss

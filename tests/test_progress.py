@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bassbench import progress
-from bassbench.bootstrap import Interval, shifted_interval
-from bassbench.progress import phase
-from bassbench.rows import RowStore
+from bassbench.metrics import progress
+from bassbench.metrics.bootstrap import Interval, shifted_interval
+from bassbench.metrics.progress import phase
+from bassbench.results.rows import RowStore
 from reference_model import studies
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from bassbench.embed import embed, find_embedder
-from bassbench.metric import Scored
-from bassbench.metric_registry import clip_metrics
-from bassbench.render import Clip, render_clip
-from bassbench.song_bank import Song
-from bassbench.spectrum import log_mel
-from bassbench.systems import load_system
+from bassbench.embedders.embedder import embed, find_embedder
+from bassbench.hearing.spectrum import log_mel
+from bassbench.metrics.metric import Scored
+from bassbench.metrics.registry import clip_metrics
+from bassbench.songs.render import Clip, render_clip
+from bassbench.songs.song_bank import Song
+from bassbench.suite.systems import load_system
 
 SAMPLES = 6 * 44_100
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bassbench.remembered import remembered
+from bassbench.hearing.remembered import remembered
 
 
 def test_the_same_content_is_heard_once_and_changed_content_anew() -> None:

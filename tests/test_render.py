@@ -6,11 +6,11 @@ import librosa
 import numpy as np
 import pytest
 
-from bassbench.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
 from bassbench.errors import BadInputError
-from bassbench.render import CLIP_SAMPLES, render_clip, render_parts, render_stems
-from bassbench.song_bank import Song
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
+from bassbench.songs.render import CLIP_SAMPLES, render_clip, render_parts, render_stems
+from bassbench.songs.song_bank import Song
 
 
 def test_same_seed_same_bytes(song: Song) -> None:

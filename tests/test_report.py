@@ -15,7 +15,6 @@ import pytest
 import soundfile
 from PIL import Image
 
-from bassbench.baselines import OTHER, REAL
 from bassbench.errors import BadInputError
 from bassbench.report import Example, MetricNote, write_report
 from bassbench.report.listen import SHORTEST_CUT
@@ -23,7 +22,8 @@ from bassbench.report.markup import Markup, element
 from bassbench.report.results import axis_of, varying_settings
 from bassbench.report.sound import audio_uri
 from bassbench.report.spectrogram import HEIGHT, WIDTH, height_of, spectrogram, spectrogram_uri
-from bassbench.rows import Measurement, Row, measured
+from bassbench.results.rows import Measurement, Row, measured
+from bassbench.suite.anchors import OTHER, REAL
 
 RATE = 44_100
 NASTY = '"<script>alert(1)</script>'

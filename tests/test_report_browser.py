@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.baselines import REAL
 from bassbench.report import Example, write_report
-from bassbench.rows import Measurement, Row, measured
+from bassbench.results.rows import Measurement, Row, measured
+from bassbench.suite.anchors import REAL
 
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

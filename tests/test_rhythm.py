@@ -6,9 +6,8 @@ import mir_eval
 import numpy as np
 import pytest
 
-from bassbench.baselines import half_beat_late, other_song, semitone_up, silence
-from bassbench.datasets import load_clips
-from bassbench.metric import Scored
+from bassbench.hearing.onsets import OnsetEnvelope
+from bassbench.metrics.metric import Scored
 from bassbench.metrics.rhythm import (
     METRICS,
     density_ratio,
@@ -20,8 +19,9 @@ from bassbench.metrics.rhythm import (
     onset_f1,
     sixteenths,
 )
-from bassbench.onsets import OnsetEnvelope
-from bassbench.render import Clip
+from bassbench.songs.clips import load_clips
+from bassbench.songs.render import Clip
+from bassbench.suite.anchors import half_beat_late, other_song, semitone_up, silence
 
 BEATS = tuple(np.arange(0, 24, 0.5))
 GRID = sixteenths(BEATS, 24.0)

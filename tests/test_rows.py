@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.rows import Measurement, Row, RowStore, code_commit, library_versions, measured
+from bassbench.results.rows import Measurement, Row, RowStore, code_commit, library_versions, measured
 
 STEPS = Measurement(
     experiment="steps",

@@ -10,7 +10,7 @@ import torch
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
-from bassbench.runs import (
+from bassbench.training.checkpoint import (
     RunFolder,
     load_tensors,
     optimizer_tensors,

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from same_numbers import differences
 
-from bassbench.rows import Measurement, RowStore, measured
+from bassbench.results.rows import Measurement, RowStore, measured
 
 _WANTED = Measurement(
     experiment="study", system="reference", setting={"steps": 8}, metric="FAD", clips=4, seed=0, protocol={}

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_studies import few_clips, made_row, use_made_songs
 
-from bassbench.baselines import OTHER, REAL, noise, other_song, real
 from bassbench.errors import BadInputError
-from bassbench.rows import RowStore
-from bassbench.song_bank import Song
+from bassbench.results.rows import RowStore
+from bassbench.songs.song_bank import Song
+from bassbench.suite.anchors import OTHER, REAL, noise, other_song, real
 from experiments import playing
 from experiments.playing import FAD, MATCH
 from experiments.samplers import ERROR, FULL, QUICK, SECONDS, TITLES, Samplers, findings, steps_for

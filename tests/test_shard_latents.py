@@ -13,9 +13,9 @@ from accelerate import Accelerator
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import BadInputError
-from bassbench.shard_files import is_sharded
-from bassbench.shards import write_shards
 from bassbench.stems.layouts import open_dataset
+from bassbench.stems.shard_files import is_sharded
+from bassbench.stems.shards import write_shards
 from reference_model import latents, train_diffusion
 from reference_model import shard_latents as module
 from reference_model.autoencoder import Autoencoder

@@ -10,11 +10,11 @@ import pytest
 import stem_trees as trees
 from torch.utils.data import DataLoader
 
-from bassbench import shards
 from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import BadInputError
-from bassbench.shards import ShardedClips, shard_hash, write_shards
+from bassbench.stems import shards
 from bassbench.stems.layouts import StemDataset, open_dataset
+from bassbench.stems.shards import ShardedClips, shard_hash, write_shards
 from bassbench.stems.windows import WindowRequest
 
 pytest.importorskip("webdataset")

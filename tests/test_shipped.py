@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from tiny_suite import PLUGIN, installed, numbers, run
 
-from bassbench import shipped as rows_module
-from bassbench import shipped_embeddings as embeddings_module
-from bassbench.embed import embed
+from bassbench.embedders import shipped as embeddings_module
+from bassbench.embedders.embedder import embed
+from bassbench.embedders.shipped import read_embeddings, shipped_embeddings
 from bassbench.errors import BadInputError
-from bassbench.evaluation import Evaluation, make_plan, measurements
-from bassbench.ship import collect, default_anchors, default_plans, measure
-from bassbench.shipped import read_shipped, shipped, write_shipped
-from bassbench.shipped_embeddings import read_embeddings, shipped_embeddings
-from bassbench.sources import AnchorSource
-from bassbench.suite import GATE, Share, of_reference, real_basses, row_key
+from bassbench.suite.evaluation import Evaluation, make_plan, measurements
+from bassbench.suite.ship import collect, default_anchors, default_plans, measure
+from bassbench.suite.shipped import read_shipped, shipped, write_shipped
+from bassbench.suite.sources import AnchorSource
+from bassbench.suite.suite import GATE, Share, of_reference, real_basses, row_key
+from bassbench.suite.suite import shipped as rows_module
 
 METRICS = "FAD,KAD,prompt adherence,tiny level"
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def test_all_of_the_default_protocol_is_shipped() -> None:
-    """If this fails what is shipped is of another version: run `bassbench.ship` again."""
+    """If this fails what is shipped is of another version: run `bassbench.suite.ship` again."""
     there = shipped()
     for plan in default_plans(("test",)):
         assert {one.name for one in of_reference(plan)} <= shipped_embeddings().keys()

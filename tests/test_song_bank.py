@@ -8,10 +8,10 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from bassbench import song_bank
-from bassbench.compose.progressions import MAJOR_KEYS, MINOR_KEYS, TEMPLATES, families, spell
 from bassbench.errors import BadInputError
-from bassbench.song_bank import QUALITIES, SPLITS, Song, load_songs, parse_chord
+from bassbench.songs import song_bank
+from bassbench.songs.compose.progressions import MAJOR_KEYS, MINOR_KEYS, TEMPLATES, families, spell
+from bassbench.songs.song_bank import QUALITIES, SPLITS, Song, load_songs, parse_chord
 
 BANK = ("train", "validation", "test")
 LEAST = {"train": 1900, "validation": 140, "test": 230}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
 
 SONGS = [np.full((count, 3), float(count)) for count in (2, 1, 4)]
 

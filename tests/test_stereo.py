@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.metric import Scored
+from bassbench.metrics.metric import Scored
 from bassbench.metrics.stereo import METRICS, fold_down_loss_db, side_to_mid_db
-from bassbench.render import Clip
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import Clip
+from bassbench.songs.song_bank import Song
 
 TIME = np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
 LOW, HIGH = (0.2 * np.sin(2 * np.pi * hertz * TIME).astype(np.float32) for hertz in (60, 1000))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from bassbench import baselines
-from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.errors import BadInputError
-from bassbench.metric import Scored
+from bassbench.metrics.metric import Scored
 from bassbench.metrics.style import METRICS, clip_embedding, cosine_distances, euclidean_distances, style_test
-from bassbench.render import Clip
-from bassbench.song_bank import Song
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import Clip
+from bassbench.songs.song_bank import Song
+from bassbench.suite.suite import anchors as baselines
 
 STYLE = np.random.default_rng(0).standard_normal((12, 5)) + 1
 

@@ -15,20 +15,20 @@ import soundfile
 from tiny_suite import ON_TINY_DATA, PLUGIN, arguments, ended, installed, numbers, row, run, started
 
 from bassbench.__main__ import main
-from bassbench.baselines import REAL
-from bassbench.clip_rows import ClipRowStore
-from bassbench.clip_set import ClipEntry, open_clip_set, parts
-from bassbench.evaluation import Evaluation, make_plan, summarise
-from bassbench.metric import Scored
-from bassbench.metric_registry import all_measures
-from bassbench.own_files import alone_in
-from bassbench.rows import RowStore
-from bassbench.run_folder import read_values
-from bassbench.scoreboard import markdown_board, terminal_board
-from bassbench.sources import AnchorSource
-from bassbench.suite import Share, measure_clips, partners, play_clips
-from bassbench.system_source import SystemSource
-from bassbench.systems import load_system
+from bassbench.metrics.metric import Scored
+from bassbench.metrics.registry import all_measures
+from bassbench.results.ownership import alone_in
+from bassbench.results.rows import RowStore
+from bassbench.suite.anchors import REAL
+from bassbench.suite.clip_rows import ClipRowStore
+from bassbench.suite.clip_set import ClipEntry, open_clip_set, parts
+from bassbench.suite.evaluation import Evaluation, make_plan, summarise
+from bassbench.suite.run_folder import read_values
+from bassbench.suite.scoreboard import markdown_board, terminal_board
+from bassbench.suite.sources import AnchorSource
+from bassbench.suite.suite import Share, measure_clips, partners, play_clips
+from bassbench.suite.system_source import SystemSource
+from bassbench.suite.systems import load_system
 
 
 @pytest.fixture(autouse=True, scope="module")

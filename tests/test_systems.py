@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from tiny_suite import PLUGIN, forget, installed
 
-from bassbench import baseline_systems
 from bassbench.audio import assert_audio_valid, loudness
-from bassbench.baseline_systems import (
+from bassbench.commands.list import List
+from bassbench.errors import BadInputError
+from bassbench.hearing.pitch import bass_pitch
+from bassbench.metrics.registry import all_metrics, clip_metrics
+from bassbench.metrics.rhythm import grid_lags, grid_share, heard_onsets, median_lag_ms, sixteenths
+from bassbench.songs.clips import ClipRequest, cached_clip
+from bassbench.songs.render import Clip
+from bassbench.songs.song_bank import Song
+from bassbench.suite.accompanist import Accompanist
+from bassbench.suite.baselines import (
     BASELINES,
     NearestNeighbour,
     OtherSong,
@@ -16,16 +24,8 @@ from bassbench.baseline_systems import (
     estimated_beats,
     estimated_roots,
 )
-from bassbench.datasets import ClipRequest, cached_clip
-from bassbench.errors import BadInputError
-from bassbench.list_command import List
-from bassbench.metric_registry import all_metrics, clip_metrics
-from bassbench.metrics.rhythm import grid_lags, grid_share, heard_onsets, median_lag_ms, sixteenths
-from bassbench.pitch import bass_pitch
-from bassbench.protocols import Accompanist
-from bassbench.render import Clip
-from bassbench.song_bank import Song
-from bassbench.systems import load_system, parse_arguments
+from bassbench.suite.suite import baselines as baseline_systems
+from bassbench.suite.systems import load_system, parse_arguments
 
 SAMPLES = 12 * 44_100
 
@@ -127,7 +127,7 @@ def test_a_broken_plug_in_is_named_and_takes_no_other_down(capsys: pytest.Captur
     forget()
     assert {"tiny level", "match", "chord-tone share"} <= set(clip_metrics())
     assert len(all_metrics()) > len(clip_metrics())
-    with pytest.raises(BadInputError, match=r"plug-in 'tiny-broken' of tiny-plugin \(bassbench.systems\)"):
+    with pytest.raises(BadInputError, match=r"plug-in 'tiny-broken' of tiny-plugin \(bassbench.suite.systems\)"):
         load_system("tiny-broken")
     assert load_system("tiny-tone", ["hz=80"]).name == "tiny tone"
     List().run()

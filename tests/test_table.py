@@ -3,8 +3,8 @@
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.rows import Measurement, Row, measured
-from bassbench.table import interval_text, markdown, table, terminal
+from bassbench.results.rows import Measurement, Row, measured
+from bassbench.results.table import interval_text, markdown, table, terminal
 
 
 def row(system: str, value: float, metric: str = "FAD", protocol: dict | None = None, **setting: object) -> Row:

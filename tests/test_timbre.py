@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bassbench.arrangement import BASS_PROGRAMS
-from bassbench.song_bank import load_songs
-from bassbench.timbre import fit_timbre, timbre_example, timbre_protocol
+from bassbench.songs.arrangement import BASS_PROGRAMS
+from bassbench.songs.song_bank import load_songs
+from experiments.timbre import fit_timbre, timbre_example, timbre_protocol
 
 
 def test_it_knows_the_programs_on_test_songs() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bassbench.errors import BadInputError
-from bassbench.runs import RunFolder
+from bassbench.training.checkpoint import RunFolder
 from reference_model import codec, presets, train_autoencoder
 from reference_model.autoencoder import Autoencoder
 from reference_model.autoencoder_settings import check

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from bassbench.datasets import ClipRequest
 from bassbench.errors import BadInputError
-from bassbench.runs import load_tensors, save_tensors
-from bassbench.song_bank import Song
-from bassbench.trainer import MEASURED
+from bassbench.songs.clips import ClipRequest
+from bassbench.songs.song_bank import Song
+from bassbench.training.checkpoint import load_tensors, save_tensors
+from bassbench.training.loop import MEASURED
 from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import TrainingConfig, resolved

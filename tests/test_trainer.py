@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from bassbench.trainer import ahead
+from bassbench.training.loop import ahead
 
 
 def test_the_next_is_drawn_while_one_is_in_use() -> None:

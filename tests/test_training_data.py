@@ -7,8 +7,8 @@ import pytest
 
 from bassbench.audio import SAMPLE_RATE, write_audio
 from bassbench.errors import BadInputError
-from bassbench.render import CLIP_SAMPLES
-from bassbench.training_data import training_requests, training_stems
+from bassbench.songs.render import CLIP_SAMPLES
+from bassbench.stems.training_data import training_requests, training_stems
 from contrastive.config import MATCHERS
 from contrastive.songs import song_features
 from reference_model.autoencoder import Autoencoder

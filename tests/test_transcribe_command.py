@@ -6,12 +6,12 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from bassbench.arrangement import Note, Part
 from bassbench.audio import SAMPLE_RATE, write_audio
+from bassbench.commands.transcribe import Transcribe, read_mono
 from bassbench.errors import BadInputError
-from bassbench.render import render_parts
-from bassbench.transcribe_command import Transcribe, read_mono
-from bassbench.transcription import transcribe
+from bassbench.hearing.transcription import transcribe
+from bassbench.songs.arrangement import Note, Part
+from bassbench.songs.render import render_parts
 
 PLAYED = [Note(0.5 * i, 0.5 * i + 0.4, pitch, 100) for i, pitch in enumerate((28, 33, 40, 36, 33))]
 
@@ -44,7 +44,7 @@ def test_the_midi_file_holds_what_was_played(
 def test_a_recording_read_in_blocks_is_the_recording(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read_mono(recording)
     assert whole.shape == (1, round(3.0 * 11_025))
-    monkeypatch.setattr("bassbench.transcribe_command._BLOCK_SECONDS", 1)
+    monkeypatch.setattr("bassbench.commands.transcribe._BLOCK_SECONDS", 1)
     np.testing.assert_allclose(read_mono(recording), whole, atol=1e-6)
 
 

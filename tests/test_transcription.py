@@ -6,13 +6,13 @@ import mir_eval
 import numpy as np
 import pytest
 
-from bassbench.arrangement import BASS_PROGRAMS, Note, Part
 from bassbench.audio import SAMPLE_RATE
-from bassbench.baselines import noise
-from bassbench.datasets import load_clips
-from bassbench.onsets import onset_envelope
-from bassbench.render import render_parts
-from bassbench.transcription import comb_pitch, transcribe
+from bassbench.hearing.onsets import onset_envelope
+from bassbench.hearing.transcription import comb_pitch, transcribe
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part
+from bassbench.songs.clips import load_clips
+from bassbench.songs.render import render_parts
+from bassbench.suite.anchors import noise
 
 
 def played(notes: list[Note], program: int, seconds: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bassbench.errors import BadInputError
-from bassbench.pretrained import read_metadata
+from bassbench.training.pretrained import read_metadata
 from reference_model.positional_bias import Attention, PositionalBias, Positions, signed_log_distance, sinusoids
 from reference_model.unet import UNETS, UNet, UNetConfig, level_embedding
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bassbench.clip_rows import ClipRowStore
 from bassbench.errors import BadInputError
 from bassbench.files import parse_json
-from bassbench.rows import RowStore
-from bassbench.run_folder import CONFIG, VALUES, read_config, read_values
+from bassbench.results.rows import RowStore
 from bassbench.stems.metadata import read_mapping
-from bassbench.systems import parse_arguments
+from bassbench.suite.clip_rows import ClipRowStore
+from bassbench.suite.run_folder import CONFIG, VALUES, read_config, read_values
+from bassbench.suite.systems import parse_arguments
 from experiments.throughput import read
 from reference_model.studies import kept_values
 

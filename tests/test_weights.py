@@ -8,9 +8,9 @@ import torch
 
 import reference_model
 from bassbench.audio import assert_audio_valid, fit_length
-from bassbench.datasets import cached_clip, clip_requests
+from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.harmony import chord_tone_share
-from bassbench.pitch import bass_pitch
+from bassbench.songs.clips import cached_clip, clip_requests
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import level_error

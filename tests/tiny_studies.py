@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from bassbench.datasets import ClipRequest
-from bassbench.rows import Row
-from bassbench.song_bank import Song
+from bassbench.results.rows import Row
+from bassbench.songs.clips import ClipRequest
+from bassbench.songs.song_bank import Song
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
 from experiments import playing

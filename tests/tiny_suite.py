@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bassbench import embed, metric_registry
 from bassbench.__main__ import main
-from bassbench.rows import Row, RowStore
+from bassbench.embedders import embedder as embed
+from bassbench.metrics import registry as metric_registry
+from bassbench.results.rows import Row, RowStore
 
 PLUGIN = Path(__file__).parent / "fixtures" / "tiny_plugin"
 METRICS = "FAD,KAD,prompt adherence,tiny level,mono fold-down loss,output change (mix swapped)"
@@ -72,7 +73,9 @@ def started(command: list[str], environment: dict[str, str]) -> multiprocessing.
     whose OpenMP threads it would lack, can wait for them for ever.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["tiny_suite", "bassbench.evaluation", "bassbench.systems", "contrastive.metric"])
+    server.set_forkserver_preload(
+        ["tiny_suite", "bassbench.suite.evaluation", "bassbench.suite.systems", "contrastive.metric"]
+    )
     process = server.Process(target=_command, args=(command, environment))
     process.start()
     return process

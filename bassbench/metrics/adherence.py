@@ -20,10 +20,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from bassbench.audio import loudness, loudness_normalise
-from bassbench.bootstrap import Interval, resampled, shifted_interval
 from bassbench.errors import BadInputError
-from bassbench.fad import FewWindowsWarning, Song, frechet_distance
-from bassbench.gaussian import Gaussian
+from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
+from bassbench.metrics.fad import FewWindowsWarning, Song, frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 
 
 def accompanied(mix: np.ndarray, bass: np.ndarray) -> np.ndarray:

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from bassbench.bootstrap import Interval, resampled, shifted_interval
 from bassbench.errors import BadInputError
-from bassbench.progress import counted
-from bassbench.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
+from bassbench.metrics.progress import counted
+from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
 
 _BLOCK_VALUES = 1 << 21  # 16 MiB of float64 at a time
 

@@ -1,7 +1,7 @@
 """Does the bass play the harmony?  Conventions: pitch classes count semitones above C, A4 = 440 Hz, times in seconds.
 
-All metrics count the voiced frames of `bassbench.pitch`: those in which the bass sounds at a clear pitch. Octaves do
-not matter, so octave errors of the pitch tracker do not either. Where nothing can be counted (silence, unknown chords)
+All metrics count the voiced frames of `bassbench.hearing.pitch`: those in which the bass sounds at a clear pitch.
+Octaves do not matter, so octave errors of the pitch tracker do not either. Where nothing can be counted (silence, unknown chords)
 a metric is NaN: how such a clip is scored is the caller's protocol.
 """
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bassbench.arrangement import Note
-from bassbench.chroma import Chroma, Key, chroma, estimated_key
-from bassbench.metric import ClipMetric, Scored
-from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import Clip
-from bassbench.song_bank import Chord, parse_chord
+from bassbench.hearing.chroma import Chroma, Key, chroma, estimated_key
+from bassbench.hearing.pitch import PitchTrack, bass_pitch
+from bassbench.metrics.metric import ClipMetric, Scored
+from bassbench.songs.arrangement import Note
+from bassbench.songs.render import Clip
+from bassbench.songs.song_bank import Chord, parse_chord
 
 _DOWNBEAT_FROM, _DOWNBEAT_TO = 0.04, 0.2
 """The part of a downbeat, in seconds after it, that is heard: a frame lasts 0.09 s and must not reach before it."""

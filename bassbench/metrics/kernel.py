@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bassbench.bootstrap import Interval, resampled, shifted_interval
 from bassbench.errors import BadInputError
-from bassbench.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
+from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
 
 SCALE = 100.0
 _BLOCK_VALUES = 1 << 21  # 16 MiB of float64 at a time

@@ -3,8 +3,8 @@
 import numpy as np
 
 from bassbench.audio import loudness
-from bassbench.metric import ClipMetric, Scored
-from bassbench.pitch import PitchTrack, bass_pitch
+from bassbench.hearing.pitch import PitchTrack, bass_pitch
+from bassbench.metrics.metric import ClipMetric, Scored
 
 
 def loudness_difference(audio: np.ndarray, real: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import theilslopes
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.metric import ClipMetric, Scored
+from bassbench.metrics.metric import ClipMetric, Scored
 
 _SILENT_DB = -60.0
 _STEP = 441  # 10 ms: the grid of places that a seam is compared with

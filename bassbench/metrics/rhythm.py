@@ -1,7 +1,7 @@
 """Does the bass keep time?  Conventions: times in seconds, onsets ascending, lags positive when the bass is late.
 
-Onsets are the starts of the notes that `bassbench.transcription` hears, of the real bass too, unless its notes are
-known. The grid is the sixteenths of the beats: each beat in four, equally. Swung notes fall off it, in the real bass
+Onsets are the starts of the notes that `bassbench.hearing.transcription` hears, of the real bass too, unless its notes
+are known. The grid is the sixteenths of the beats: each beat in four, equally. Swung notes fall off it, in the real bass
 as well, so what is measured on the grid is best where the real bass is.
 """
 
@@ -12,9 +12,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import theilslopes
 
-from bassbench.metric import ClipMetric, Scored
-from bassbench.onsets import OnsetEnvelope, onset_envelope
-from bassbench.transcription import transcribe
+from bassbench.hearing.onsets import OnsetEnvelope, onset_envelope
+from bassbench.hearing.transcription import transcribe
+from bassbench.metrics.metric import ClipMetric, Scored
 
 TOLERANCE = 0.05
 GRID_TOLERANCE = 0.04

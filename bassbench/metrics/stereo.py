@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import welch
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.metric import ClipMetric, Scored
+from bassbench.metrics.metric import ClipMetric, Scored
 
 _WINDOW = 16_384  # bins of 2.7 Hz
 _LOWEST = 20.0

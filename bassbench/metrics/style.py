@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bassbench.bootstrap import Interval, mean_interval
-from bassbench.embed import DEFAULT_EMBEDDER
-from bassbench.embedding_cache import embed_cached
+from bassbench.embedders.cache import embed_cached
+from bassbench.embedders.embedder import DEFAULT_EMBEDDER
 from bassbench.errors import BadInputError
-from bassbench.gate import GateLimits, decibels, rms
-from bassbench.metric import ClipMetric, Scored
+from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.gate import GateLimits, decibels, rms
+from bassbench.metrics.metric import ClipMetric, Scored
 
 _CITATION = "Pasini et al. 2024, arXiv 2402.01412, section 5; embeddings: MusiCNN, Pons & Serra 2019, arXiv 1909.06654"
 

@@ -4,9 +4,9 @@ import functools
 import inspect
 import sys
 
-from bassbench.metric import ClipMetric
-from bassbench.metric_registry import GATE, all_metrics
+from bassbench.metrics.metric import ClipMetric
 from bassbench.metrics.probes import PROBES
+from bassbench.metrics.registry import GATE, all_metrics
 from bassbench.report.results import MetricNote
 
 _GATE = "Share of basses that are none of these: silent, clipped, far off in level, one stuck note, NaN."

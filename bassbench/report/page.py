@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bassbench.baselines import CODEC, anchors
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 from bassbench.report.listen import SHORTEST_CUT, Example, example_article, seconds_for
@@ -17,7 +16,8 @@ from bassbench.report.markup import Markup, element
 from bassbench.report.provenance import licence_list, metric_list, protocol_cards, version_table
 from bassbench.report.results import MetricNote, experiment_section
 from bassbench.report.sound import data_uri
-from bassbench.rows import Row
+from bassbench.results.rows import Row
+from bassbench.suite.anchors import CODEC, anchors
 
 PAGE_BYTES = 15_000_000
 """The size that a page keeps below by cutting its examples."""

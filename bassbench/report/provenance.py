@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bassbench.report.markup import Markup, element, joined
 from bassbench.report.results import MetricNote
-from bassbench.rows import Row
+from bassbench.results.rows import Row
 
 
 def metric_list(rows: Sequence[Row], notes: Mapping[str, MetricNote]) -> Markup:

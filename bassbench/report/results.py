@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from bassbench.baselines import REAL
 from bassbench.report.markup import Markup, element, joined
-from bassbench.rows import Row
-from bassbench.table import interval_text
+from bassbench.results.rows import Row
+from bassbench.results.table import interval_text
+from bassbench.suite.anchors import REAL
 
 _LOG_BEYOND = 30.0  # values that span more than this factor are drawn on a logarithmic axis
 _MARGIN = 0.05  # of the bar's width, left free at either end

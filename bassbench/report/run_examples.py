@@ -8,16 +8,16 @@ import numpy as np
 
 from bassbench.audio import read_audio
 from bassbench.cache import content_hash
-from bassbench.clip_rows import ClipRowStore
-from bassbench.clip_set import ClipEntry, open_clip_set
 from bassbench.errors import BadInputError
 from bassbench.files import file_stem
-from bassbench.metric_registry import GATE
+from bassbench.metrics.registry import GATE
 from bassbench.plugins import warn_once
-from bassbench.render import Clip
 from bassbench.report.listen import Example, Sound
-from bassbench.run_folder import RunConfig, read_config
+from bassbench.songs.render import Clip
 from bassbench.stems.listing import AUDIO_SUFFIXES
+from bassbench.suite.clip_rows import ClipRowStore
+from bassbench.suite.clip_set import ClipEntry, open_clip_set
+from bassbench.suite.run_folder import RunConfig, read_config
 
 
 def run_examples(folders: Sequence[Path], count: int) -> list[Example]:

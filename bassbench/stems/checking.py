@@ -18,7 +18,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.audio.containers import is_cut_short
 from bassbench.cache import file_hash
 from bassbench.errors import BadInputError
-from bassbench.gate import GateLimits
+from bassbench.metrics.gate import GateLimits
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.reading import AudioHeader, read_header
 from bassbench.stems.track import BASS, Track

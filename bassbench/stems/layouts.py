@@ -147,7 +147,7 @@ def _named_apart(tracks: list[Track]) -> tuple[Track, ...]:
 
 def _hint(root: Path) -> str:
     if next(root.glob("*.tar"), None):
-        return " (these tar files look like shards: bassbench.shards reads them)"
+        return " (these tar files look like shards: bassbench.stems.shards reads them)"
     if next(root.glob("*/*.stem.mp4"), None):
         return " (these are MUSDB18's .stem.mp4 files: get the HQ version, or decode them with musdb)"
     return ""

@@ -1,4 +1,4 @@
-"""Windows of tracks as pairs of mix and bass: what `bassbench.datasets` gives for the song bank, for recordings.
+"""Windows of tracks as pairs of mix and bass: what `bassbench.songs.clips` gives for the song bank, for recordings.
 
 Of recordings nothing is known but the sound (and the notes, where stems were played from MIDI): chords, beats,
 downbeats and key of the clips are empty, the tempo is 0 and the bass program -1.
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
-from bassbench.arrangement import Note
 from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import content_hash, file_hash
 from bassbench.errors import BadInputError
-from bassbench.gate import GateLimits
+from bassbench.metrics.gate import GateLimits
 from bassbench.plugins import warn_once
-from bassbench.render import CLIP_SAMPLES, Clip
+from bassbench.songs.arrangement import Note
+from bassbench.songs.render import CLIP_SAMPLES, Clip
 from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import StemDataset
 from bassbench.stems.track import BASS, Track

@@ -3,8 +3,8 @@
 import pytest
 from measuring import Measure
 
-from bassbench.render import render_clip
-from bassbench.song_bank import load_songs
+from bassbench.songs.render import render_clip
+from bassbench.songs.song_bank import load_songs
 
 
 @pytest.mark.parametrize("effects", [False, True], ids=["dry", "effects"])

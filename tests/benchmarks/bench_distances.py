@@ -8,8 +8,8 @@ import pytest
 import torch
 from measuring import Measure
 
-from bassbench.fad import fad, frechet_distance
-from bassbench.gaussian import Gaussian
+from bassbench.metrics.fad import fad, frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 from bassbench.metrics.kernel import kernel_distance
 
 DIMS = (128, 256, 512, 1024, 2048)

@@ -9,11 +9,11 @@ from measuring import Measure
 from subjects import CLIP_FRAMES, noise, seconds
 
 from bassbench.audio import SAMPLE_RATE, read_audio, write_audio
-from bassbench.embed import embed, embedder_names, find_embedder
+from bassbench.embedders.embedder import embed, embedder_names, find_embedder
+from bassbench.embedders.fadtk import FADTK_MODELS, PREFIX
 from bassbench.errors import BadInputError
-from bassbench.fad import frechet_distance
-from bassbench.fadtk_embedders import FADTK_MODELS, PREFIX
-from bassbench.gaussian import Gaussian
+from bassbench.metrics.fad import frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 
 CLIPS = (4, 8, 16)
 

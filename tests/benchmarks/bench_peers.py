@@ -15,11 +15,11 @@ from measuring import Measure
 from peers import PEERS, Codec, ours
 from subjects import noise, reference_model, seconds
 
-from bassbench import musicnn
 from bassbench.audio import SAMPLE_RATE, read_audio, resample, write_audio
-from bassbench.embed import EMBEDDERS, embed
-from bassbench.fad import frechet_distance
-from bassbench.gaussian import Gaussian
+from bassbench.embedders import musicnn
+from bassbench.embedders.embedder import EMBEDDERS, embed
+from bassbench.metrics.fad import frechet_distance
+from bassbench.metrics.gaussian import Gaussian
 
 FRAMES = 16
 """Latent frames of the audio that every codec gets, 1.5 s: some peers take long on a CPU."""

@@ -8,7 +8,7 @@ import torch
 from measuring import Machine, Measure, matmul_peak
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bassbench.pretrained import find_device, has_fast_bfloat16
+from bassbench.training.pretrained import find_device, has_fast_bfloat16
 
 
 @pytest.fixture(scope="session")

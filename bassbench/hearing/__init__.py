@@ -1,0 +1,1 @@
+"""What is heard in audio: pitch, onsets, chroma, spectra, notes."""

@@ -1,0 +1,1 @@
+"""The song bank: composed arrangements with known truth, rendered as clips."""

@@ -1,0 +1,1 @@
+"""The harness: systems, anchors and baselines are played, measured and summed up."""

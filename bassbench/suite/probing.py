@@ -1,0 +1,52 @@
+"""Playing again for mixes that were swapped, muted or shifted: what `bassbench.metrics.probes` counts."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bassbench.hearing.spectrum import log_spectral_distance
+from bassbench.metrics.metric import Scored
+from bassbench.metrics.probes import Probe
+from bassbench.songs.render import Clip
+from bassbench.suite.anchors import half_beat
+from bassbench.suite.system_source import SystemSource
+
+
+def altered_mix(way: str, clip: Clip, partner: Clip) -> np.ndarray:
+    """The mix of another song, silence, or the clip's mix half a beat late, `(2, samples)`."""
+    if way == "swapped":
+        swapped = np.zeros_like(clip.mix)
+        length = min(clip.mix.shape[1], partner.mix.shape[1])
+        swapped[:, :length] = partner.mix[:, :length]
+        return swapped
+    return np.zeros_like(clip.mix) if way == "muted" else np.roll(clip.mix, half_beat(clip), axis=1)
+
+
+def probe_clip(
+    source: SystemSource, index: int, scored: Scored, wanted: Sequence[Probe], match: Callable[[Scored], float]
+) -> dict[str, float]:
+    """The wanted probes' values by name; `match` says how well a bass fits, NaN where that cannot be said."""
+    ways = list(dict.fromkeys(probe.way for probe in wanted))
+    partner = source.pieces.entries[source.pieces.partners[index]].load()
+    mixes = [altered_mix(way, scored.clip, partner) for way in ways]
+    seed = source.pieces.clip_seed(index)
+    names = [f"{scored.clip.name}, mix {way}" for way in ways]
+    played = source.play(mixes, [scored.style] * len(ways), [seed] * len(ways), names=names)
+    basses = dict(zip(ways, played, strict=True))
+    fit = match(scored) if any(probe.by_match for probe in wanted) else float("nan")
+    values = {}
+    for probe in wanted:
+        bass = basses[probe.way]
+        if not probe.by_match:
+            values[probe.name] = _change(scored.bass, bass)
+        elif np.isfinite(bass).all():
+            values[probe.name] = fit - match(Scored(scored.clip, bass, scored.style))
+        else:
+            values[probe.name] = float("nan")
+    return values
+
+
+def _change(bass: np.ndarray, other: np.ndarray) -> float:
+    if not np.isfinite(bass).all() or not np.isfinite(other).all() or not np.any(bass):
+        return float("nan")
+    return log_spectral_distance(bass, other)
