@@ -1,9 +1,9 @@
 """What the bass autoencoder keeps, clip by clip: pitch of notes, level, spectrum, waveform, stereo width, and FAD.
 
 Definitions. Notes: of the notes whose pitch the estimator (`bassbench.hearing.pitch`, median f0 of the note's voiced
-frames) gets right on the original, the share whose median f0 afterwards is within 50 cents of the original's; a note that is
-no longer voiced is lost. The share of all clips' notes counts every note alike, the mean over songs every song, however
-few of its notes have a clear pitch. Level: decoded over original, absolute, in dB. Log-spectral distance: see
+frames) gets right on the original, the share whose median f0 afterwards is within 50 cents of the original's; a note
+that is no longer voiced is lost. The share of all clips' notes counts every note alike, the mean over songs every song,
+however few of its notes have a clear pitch. Level: decoded over original, absolute, in dB. Log-spectral distance: see
 `reference_model.codec_probes`. STFT and mel distance: auraloss's defaults (spectral convergence plus mean difference of
 log magnitudes; windows 600, 1200 and 240 of FFTs 1024, 2048 and 512, hops 120, 240 and 50; 128 mel bands of FFT 1024,
 hop 256), on the middle 3 s. SI-SDR: Le Roux et al. 2019. Width: difference of the side's energy over the mid's, 20 Hz

@@ -1,9 +1,10 @@
 """From the sound of a bass to its notes: one note at a time, with onset, end, pitch and velocity.
 
 A note begins where the level rises strongly (`bassbench.hearing.onsets`), and where the pitch of
-`bassbench.hearing.pitch` moves to another semitone and stays, or returns after silence. The pitch of a whole note is then read from its spectrum, which
-tells a low, loud resonance of the body from the note itself: a comb of cosines over the square root of the magnitudes,
-as in SWIPE (Camacho and Harris, "A sawtooth waveform inspired pitch estimator", 2008).
+`bassbench.hearing.pitch` moves to another semitone and stays, or returns after silence. The pitch of a whole note is
+then read from its spectrum, which tells a low, loud resonance of the body from the note itself: a comb of cosines over
+the square root of the magnitudes, as in SWIPE (Camacho and Harris, "A sawtooth waveform inspired pitch estimator",
+2008).
 
 F1 against the song bank's MIDI (mir_eval, 50 ms, mean over clips; thresholds chosen on the validation split):
 

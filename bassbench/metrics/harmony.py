@@ -1,8 +1,8 @@
 """Does the bass play the harmony?  Conventions: pitch classes count semitones above C, A4 = 440 Hz, times in seconds.
 
 All metrics count the voiced frames of `bassbench.hearing.pitch`: those in which the bass sounds at a clear pitch.
-Octaves do not matter, so octave errors of the pitch tracker do not either. Where nothing can be counted (silence, unknown chords)
-a metric is NaN: how such a clip is scored is the caller's protocol.
+Octaves do not matter, so octave errors of the pitch tracker do not either. Where nothing can be counted (silence,
+unknown chords) a metric is NaN: how such a clip is scored is the caller's protocol.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Does the bass keep time?  Conventions: times in seconds, onsets ascending, lags positive when the bass is late.
 
 Onsets are the starts of the notes that `bassbench.hearing.transcription` hears, of the real bass too, unless its notes
-are known. The grid is the sixteenths of the beats: each beat in four, equally. Swung notes fall off it, in the real bass
-as well, so what is measured on the grid is best where the real bass is.
+are known. The grid is the sixteenths of the beats: each beat in four, equally. Swung notes fall off it, in the real
+bass as well, so what is measured on the grid is best where the real bass is.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,10 +1,10 @@
 """The song bank: MIDI arrangements whose chords, key, tempo and bars are known exactly.
 
 Splits `train`, `validation` and `test` were composed (`bassbench.songs.compose`); no groove component and no
-progression template is in two of them. `train-large` is `train` and twice as many further songs: the same grooves, but every song
-over chords of its own, drawn at random. `human` holds pieces written by people, for testing only: their chords and keys
-are unknown. In every song the bass is one instrument named "bass" (General MIDI program 32 to 39, never two notes at
-once, E1 to G3); the others are named by their role ("chord", "walk", "drum").
+progression template is in two of them. `train-large` is `train` and twice as many further songs: the same grooves, but
+every song over chords of its own, drawn at random. `human` holds pieces written by people, for testing only: their
+chords and keys are unknown. In every song the bass is one instrument named "bass" (General MIDI program 32 to 39, never
+two notes at once, E1 to G3); the others are named by their role ("chord", "walk", "drum").
 """
 
 import lzma
