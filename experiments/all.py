@@ -28,6 +28,7 @@ from experiments import (
     match_proof,
     metric_validity,
     samplers,
+    studies,
 )
 from experiments.claims import (
     Judge,
@@ -39,7 +40,6 @@ from experiments.claims import (
     rescale_helps,
 )
 from experiments.page import SIGN, Entry, write_page
-from reference_model import studies
 
 Size = Literal["default", "quick", "full"]
 

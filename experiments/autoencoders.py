@@ -32,8 +32,10 @@ from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.songs.render import Clip, render_parts
 from bassbench.training.pretrained import find_device
-from experiments import sizes
+from experiments import sizes, studies
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
+from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, codec_measures
+from experiments.linear_probe import ProbeSong, probe, probe_song
 from experiments.reconstructions import (
     AUTOENCODER,
     GRIFFIN_LIM,
@@ -43,10 +45,7 @@ from experiments.reconstructions import (
     reconstructions,
 )
 from experiments.settings import Settings
-from reference_model import studies
-from reference_model.evaluate_codec import CLIP_MEASURES, LSD, NOTES, codec_measures
-from reference_model.linear_probe import ProbeSong, probe, probe_song
-from reference_model.pipeline import BassAccompaniment
+from reference_model.pipeline import BassAccompaniment, networks_hash
 
 NAME = "autoencoders"
 HARMONY, CHROMA, FAD = "chord-tone share", "chroma agreement", "FAD"
@@ -54,9 +53,9 @@ METRICS = (*CLIP_MEASURES, HARMONY, CHROMA, FAD)
 PROBED = ("pitch classes read in latents, AUC", "chord roots read in latents")
 _REPLICATES = 200
 _NOTES = """
-The definitions stand in `reference_model.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. Chroma
+The definitions stand in `experiments.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. Chroma
 agreement: mean correlation of the chroma frames (`bassbench.hearing.chroma`) before and after. Read in latents: by
-linear classifiers of single frames of the mix latents, fitted on validation songs (`reference_model.linear_probe`). FAD
+linear classifiers of single frames of the mix latents, fitted on validation songs (`experiments.linear_probe`). FAD
 is between the audio and what was made of it, over the same songs. "PCA" has the rate and dims of the autoencoder and
 the phase that its magnitudes imply. "original" is the audio against itself. The detuned bass is played again from its
 notes with a pitch bend: at 0 cents it is the same but for the rendering's own changes. Brackets: 95 % confidence
@@ -106,7 +105,7 @@ def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipReq
     """All rows, the missing ones measured: each way to give mix and bass back, then each detuning."""
     how = {
         "songs": f"{len(requests)} test clips, {studies.clips_hash(requests)}",
-        "measures": "reference_model.evaluate_codec; chord-tone share: YIN",
+        "measures": "experiments.evaluate_codec; chord-tone share: YIN",
         "FAD": protocol(config.embedder),
         "interval": "95 %, bootstrap over songs",
     }
@@ -122,7 +121,7 @@ def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipReq
 
     for which, coder in (("mix", model.mix_autoencoder), ("bass", model.bass_autoencoder)):
         tasks.append(task(ORIGINAL, {"audio": which}, lambda clip: clip.bass))
-        weights = {"codec": studies.networks_hash(coder)}
+        weights = {"codec": networks_hash(coder)}
         for name, way in reconstructions(coder, iterations=config.iterations).items():
             # True magnitudes depend on the STFT, not on the weights.
             about = (

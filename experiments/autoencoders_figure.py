@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.results.rows import Row
+from experiments.evaluate_codec import LSD, NOTES, SDR
 from experiments.panels import headline, panels
 from experiments.reconstructions import AUTOENCODER, GRIFFIN_LIM, PCA, RANDOM
-from reference_model.evaluate_codec import LSD, NOTES, SDR
 
 ORIGINAL, DETUNED = "original", "detuned bass"
 

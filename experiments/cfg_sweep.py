@@ -16,13 +16,12 @@ from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.metrics.bootstrap import Interval
 from bassbench.results.rows import Row
 from bassbench.suite.anchors import REAL
-from experiments import playing, sizes
+from experiments import playing, sizes, studies
 from experiments.cfg_figure import safety_figure
 from experiments.player import Player
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Judge
-from reference_model import studies
+from experiments.studies import spoken
 from reference_model.pipeline import Sampling
-from reference_model.studies import spoken
 
 NAME = "cfg_sweep"
 SYSTEM = "reference model"

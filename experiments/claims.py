@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bassbench.results.rows import Row
+from experiments.studies import spoken
 from reference_model.pipeline import Sampling
-from reference_model.studies import spoken
 
 REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not reproduced"
 UNTESTED, NOT_MEASURED = "not measured by the paper", "no rows yet"

@@ -22,13 +22,12 @@ from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
 from bassbench.metrics.bootstrap import Interval
 from bassbench.results.rows import Row
 from bassbench.suite.anchors import Anchor
-from experiments import playing, sizes
+from experiments import playing, sizes, studies
 from experiments.ddim_figure import steps_figure
 from experiments.player import Player
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
-from reference_model import studies
+from experiments.studies import spoken
 from reference_model.pipeline import Sampling
-from reference_model.studies import spoken
 
 NAME = "ddim_steps"
 UNCONDITIONAL, CONDITIONAL = "reference model, unconditional", "reference model, conditional"

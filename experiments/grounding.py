@@ -18,15 +18,14 @@ from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.results.rows import Row
 from bassbench.songs.arrangement import BASS_PROGRAMS
-from experiments import playing, sizes
+from experiments import playing, sizes, studies
 from experiments.grounding_figure import Drawn, grounding_figure
 from experiments.player import Player
 from experiments.playing import CHORDS, COLLAPSED, FAD, LEVEL, MATCH, Judge
+from experiments.studies import spoken
 from experiments.styles import ANCHORS, CODEC, COSINE, EUCLIDEAN, OTHERS, SAME, Sounds, Styles
 from experiments.timbre import timbre_protocol
-from reference_model import studies
 from reference_model.pipeline import Sampling
-from reference_model.studies import spoken
 
 NAME = "grounding"
 PLAIN, GROUNDED, SOFTER = "not grounded", "grounded", "grounded, style 12 dB softer"

@@ -23,7 +23,7 @@ from bassbench.songs.clips import ClipRequest, clip_requests
 from bassbench.suite.anchors import OTHER, REAL, derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
-from experiments import sizes
+from experiments import sizes, studies
 from experiments.length_figure import length_figure
 from experiments.length_findings import findings
 from experiments.length_models import WIDTHS, ShortTraining, with_unet, without_bias
@@ -31,8 +31,7 @@ from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from experiments.medley_player import MedleyPlayer
 from experiments.settings import Settings
-from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 from reference_model.positional_bias import Positions
 
 NAME = "length"
@@ -188,7 +187,7 @@ class Variant:
 def variants(config: Length, model: BassAccompaniment) -> list[Variant]:
     """The systems to compare; a short training begins when its U-Net is asked for."""
     home = SHIPPED_FRAMES if SHIPPED_FRAMES in config.frames else min(config.frames)
-    setting = {"weights": studies.weights_hash(model)}
+    setting = {"weights": weights_hash(model)}
     found = [
         Variant(SHIPPED, setting, home, lambda: model),
         Variant(BIASLESS, setting, home, lambda: with_unet(model, without_bias(model.unet))),

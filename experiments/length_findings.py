@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bassbench.results.rows import Row
 from bassbench.suite.anchors import OTHER, REAL
-from reference_model.studies import spoken
+from experiments.studies import spoken
 
 _CHORDS, _MATCH = "chord-tone share", "match score"
 _CHANGE = {_CHORDS: "change of chord-tone share", _MATCH: "change of match score"}

@@ -26,12 +26,11 @@ from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor, anchors, derangement
-from experiments import sizes
+from experiments import sizes, studies
+from experiments.evaluate_bass import generated
 from experiments.settings import WeightSettings
-from reference_model import studies
-from reference_model.evaluate_bass import generated
-from reference_model.pipeline import BassAccompaniment, Sampling
-from reference_model.studies import spoken
+from experiments.studies import spoken
+from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "listening"
 OWN, SWAPPED = "reference model", "reference model, mixes swapped"
@@ -110,7 +109,7 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
         "without a pitch": "share 0",
         "interval": "95 %, bootstrap over songs",
     }
-    weights: dict[str, Any] = {"weights": studies.weights_hash(model)}
+    weights: dict[str, Any] = {"weights": weights_hash(model)}
     measurements = studies.Measurements(NAME, count, config.seed, how)
     tasks = []
     for name, anchor in anchors(model.through_codec).items():

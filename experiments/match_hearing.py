@@ -23,7 +23,7 @@ from bassbench.workers import in_processes
 from contrastive.songs import tonic_of
 from experiments import damage
 from experiments.match_listeners import Listener
-from reference_model.studies import Advance
+from experiments.studies import Advance
 
 SHIFTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Beats."""

@@ -27,12 +27,11 @@ from bassbench.suite.anchors import derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
-from experiments import sizes
-from experiments.match_proof import weights_hash
+from experiments import sizes, studies
+from experiments.evaluate_bass import generated
+from experiments.match_proof import weights_hash as matcher_hash
 from experiments.settings import WeightSettings
-from reference_model import studies
-from reference_model.evaluate_bass import generated
-from reference_model.pipeline import BassAccompaniment, Sampling
+from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "match_matrix"
 REAL, GENERATED, SHUFFLED = "real bass", "reference model", "real bass, shuffled"
@@ -82,13 +81,13 @@ def study(
     """All rows, the missing ones measured, and the matrices `(mixes, basses)` by system and guidance weight."""
     count = len(requests)
     protocol = {
-        "matcher": weights_hash(matcher),
+        "matcher": matcher_hash(matcher),
         "songs": f"{count} test clips, {studies.clips_hash(requests)}",
         "permutations": PERMUTATIONS,
         "interval": "95 %, bootstrap over mixes",
     }
     measurements = studies.Measurements(NAME, count, config.seed, protocol)
-    of_model = {"phi": config.phi, "steps": config.steps, "weights": studies.weights_hash(model)}
+    of_model = {"phi": config.phi, "steps": config.steps, "weights": weights_hash(model)}
     cases: list[tuple[str, Sampling | None]] = [
         (REAL, None),
         *((GENERATED, one) for one in config.samplings),

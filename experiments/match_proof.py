@@ -21,12 +21,11 @@ from bassbench.songs.clips import ClipRequest, clip_requests
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from contrastive.validation import ranks
-from experiments import sizes
+from experiments import sizes, studies
 from experiments.match_figure import AUC, UNLIKE_AUC, proof_figure
 from experiments.match_hearing import SHIFTS, About, Heard, changes, damages, hear, late_by
 from experiments.match_listeners import CorrelationListener, Listener, MatcherListener
 from experiments.retrieval import auc_interval, expected_retrieval
-from reference_model import studies
 
 NAME = "match_proof"
 MATCHER, CORRELATIONS = "contrastive matcher", ("chroma correlation", "onset correlation")

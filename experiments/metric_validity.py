@@ -26,11 +26,10 @@ from bassbench.metrics.sets import MIN_SONGS, SetMetric
 from bassbench.results.rows import Measurement, Row, RowStore, write_csv
 from bassbench.songs.clips import ClipRequest, clip_requests
 from bassbench.training.pretrained import find_device
-from experiments import damage, sizes
+from experiments import damage, sizes, studies
 from experiments.match_proof import auc_interval
 from experiments.validity_figure import validity_figure
 from experiments.validity_values import GATE, UNDAMAGED, DamagedClips
-from reference_model import studies
 
 NAME = "metric_validity"
 AUC, PAIRED = "AUC", "own bass better"

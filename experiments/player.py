@@ -14,8 +14,8 @@ from bassbench.cache import content_hash
 from bassbench.metrics.gate import rms
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import CLIP_SAMPLES
-from reference_model import studies
-from reference_model.pipeline import BassAccompaniment, Sampling, level_gain
+from experiments import studies
+from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, weights_hash
 
 _VERSION = "1"  # raise it when what the model plays for given weights, seed and sampling changes
 
@@ -37,7 +37,7 @@ class Player:
     @cached_property
     def weights(self) -> str:
         """Hash of the model's weights."""
-        return studies.weights_hash(self.model)
+        return weights_hash(self.model)
 
     def key(self, index: int, sampling: Sampling, style: str = "") -> str:
         """Hash of everything that the bass for clip `index` depends on."""

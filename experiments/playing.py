@@ -27,11 +27,11 @@ from bassbench.suite.anchors import VERSION as ANCHORS_VERSION
 from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import WEIGHTS, score_features
+from experiments import studies
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.player import Player
 from experiments.recall import Heard, keep, recall
 from experiments.settings import BatchSettings
-from reference_model import studies
 from reference_model.pipeline import Sampling
 
 FAD, MATCH, CHORDS = "FAD", "match score", "chord-tone share"

@@ -26,12 +26,12 @@ from bassbench.files import parse_json, write_text
 from bassbench.results.figure import save_figure
 from bassbench.results.table import markdown
 from bassbench.stems.training_data import training_stems
+from experiments.studies import output_folder, refuse_other_pages
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import DEFAULTS, SHIPPED, TrainingConfig, autoencoder_paths
 from reference_model.latents import song_latents
 from reference_model.presets import AUTOENCODERS, PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS, AutoencoderConfig, Stage
-from reference_model.studies import output_folder, refuse_other_pages
 from reference_model.unet import UNETS, UNet
 
 NAME = "recipes"

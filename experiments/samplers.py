@@ -22,14 +22,13 @@ from bassbench.metrics.bootstrap import Interval
 from bassbench.results.rows import Row
 from bassbench.results.table import require_one_protocol
 from bassbench.suite.anchors import CODEC, OTHER, REAL
-from experiments import playing, sizes
+from experiments import playing, sizes, studies
 from experiments.panels import headline, level_line, panels, plain_numbers
 from experiments.player import Player
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
-from reference_model import studies
+from experiments.studies import spoken
 from reference_model.pipeline import Sampling
 from reference_model.sampler import heun_evaluations
-from reference_model.studies import spoken
 
 NAME = "samplers"
 TITLES = {"ddim": "DDIM", "dpm-solver++": "DPM-Solver++(2M)", "heun": "Heun"}

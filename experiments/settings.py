@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bassbench.errors import BadInputError, check_limits
-from reference_model import studies
+from experiments import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 

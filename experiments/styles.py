@@ -16,11 +16,11 @@ from bassbench.songs.arrangement import BASS_PROGRAMS, bass_part
 from bassbench.songs.clips import cached_clip
 from bassbench.songs.render import Clip, render_parts
 from bassbench.suite.anchors import derangement, noise
+from experiments import studies
 from experiments.player import Player
 from experiments.playing import Judge
 from experiments.recall import Heard
 from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
-from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 COSINE, EUCLIDEAN, OTHERS = "cosine distance", "Euclidean distance", "cosine to other styles"

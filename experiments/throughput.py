@@ -18,9 +18,9 @@ import tyro
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.files import parse_json, write_text
 from bassbench.results.table import markdown
+from experiments.studies import output_folder, refuse_other_pages
 from experiments.throughput_figure import draw
 from experiments.throughput_targets import targets
-from reference_model.studies import output_folder, refuse_other_pages
 
 NAME = "throughput"
 COLUMNS = (

@@ -23,8 +23,9 @@ from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.suite.anchors import Anchor, Codec, derangement
 from bassbench.training.pretrained import find_device
 from bassbench.workers import in_processes
+from experiments import studies
 from experiments.damage import VERSION, damages, style_clip
-from reference_model import studies
+from reference_model.pipeline import networks_hash
 
 UNDAMAGED = "real bass"
 GATE = ClipMetric(
@@ -56,7 +57,7 @@ def model_codec(weights: str, device: str) -> ModelCodec:
         BadInputError: unknown or damaged weights, unavailable device.
     """
     model = studies.load_model(weights, device)
-    return ModelCodec(model.through_codec, studies.networks_hash(model.bass_autoencoder))
+    return ModelCodec(model.through_codec, networks_hash(model.bass_autoencoder))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class TrainingConfig(RunSettings):
     bass_autoencoder: Path | None = None
     """The same."""
     initial: Path | None = None
-    """Weights to start from instead of random ones (see `reference_model.rebase`)."""
+    """Weights to start from instead of random ones."""
     data: str = "train"
     """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
     shard_programs: bool = False

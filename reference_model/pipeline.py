@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bassbench.cache import content_hash
 from bassbench.errors import BadInputError, check_limits, unknown_name
 from bassbench.training.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model import codec
@@ -281,6 +282,20 @@ def load(
                 f"{which}_autoencoder.safetensors; put files of one training together"
             )
     return model
+
+
+def weights_hash(model: BassAccompaniment) -> str:
+    """Eight hexadecimal digits of all weights: results of other weights are other results."""
+    return networks_hash(model.mix_autoencoder, model.bass_autoencoder, model.unet)
+
+
+def networks_hash(*networks: nn.Module) -> str:
+    """The same of some networks: what one of them alone decides stays valid when another is trained further."""
+    parts: list[bytes | str] = []
+    for network in networks:
+        for name, tensor in sorted(network.state_dict().items()):
+            parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
+    return content_hash(*parts)[:8]
 
 
 def _weights_folder(name_or_path: str | Path, revision: str | None) -> Path:

@@ -7,9 +7,8 @@ import numpy as np
 
 from bassbench.cache import content_hash
 from bassbench.training.pretrained import find_device
-from reference_model.pipeline import Sampling, load
+from reference_model.pipeline import Sampling, load, weights_hash
 from reference_model.presets import SAMPLE_RATE
-from reference_model.studies import weights_hash
 
 
 class Reference:

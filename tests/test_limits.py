@@ -17,8 +17,8 @@ from contrastive import train as train_matcher
 from experiments.match_proof import MatchProof
 from experiments.metric_validity import MetricValidity
 from experiments.settings import Settings, WeightSettings
+from experiments.targets import Evaluate
 from reference_model import autoencoder_settings, diffusion_settings, generate
-from reference_model.evaluate import Evaluate
 from reference_model.pipeline import Sampling
 
 RUN = Path("run")

@@ -12,8 +12,8 @@ from bassbench.stems.metadata import read_mapping
 from bassbench.suite.clip_rows import ClipRowStore
 from bassbench.suite.run_folder import CONFIG, VALUES, read_config, read_values
 from bassbench.suite.systems import parse_arguments
+from experiments.studies import kept_values
 from experiments.throughput import read
-from reference_model.studies import kept_values
 
 DEEP = "[" * 200_000
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {

@@ -1,7 +1,7 @@
 """What a name says of a stem: the rules, in one table, for every layout that tells stems by names.
 
 They cover how Demucs, UVR, Spleeter, MUSDB18, MoisesDB, MedleyDB, Slakh2100 (General MIDI), the Cambridge multitracks
-and exports of audio workstations name files; `tests/test_stem_roles.py` holds the names. What a name cannot say
+and exports of audio workstations name files; `tests/stems/test_stem_roles.py` holds the names. What a name cannot say
 ("808", "sub", a choir's "bass") is decided as the table decides it: rename the file where that is wrong.
 """
 

@@ -9,7 +9,7 @@ from bassbench.metrics import progress
 from bassbench.metrics.bootstrap import Interval, shifted_interval
 from bassbench.metrics.progress import phase
 from bassbench.results.rows import RowStore
-from reference_model import studies
+from experiments import studies
 
 
 @pytest.fixture(autouse=True)

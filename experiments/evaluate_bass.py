@@ -16,11 +16,11 @@ from bassbench.songs.arrangement import BASS_PROGRAMS, Note
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import OTHER, REAL
+from experiments.evaluate_codec import played_by
+from experiments.studies import Advance, clip_seed, in_batches
 from experiments.timbre import EMBEDDER as TIMBRE_EMBEDDER
 from experiments.timbre import TimbreClassifier
-from reference_model.evaluate_codec import played_by
 from reference_model.pipeline import BassAccompaniment, Sampling
-from reference_model.studies import Advance, clip_seed, in_batches
 
 OWN, SWAPPED = "reference model", "reference model, mixes swapped"
 CHORD, SOUNDING, COLLAPSED = "chord-tone share", "share sounding in the mix", "collapsed clips"

@@ -11,10 +11,12 @@ from bassbench.results.rows import RowStore
 from bassbench.songs.clips import ClipRequest
 from bassbench.songs.song_bank import Chord, Song
 from bassbench.suite.anchors import REAL
-from reference_model import evaluate, evaluate_bass, evaluate_fad, linear_probe, targets
-from reference_model.evaluate import Evaluate
-from reference_model.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, codec_measures, kept_by_tracks
-from reference_model.linear_probe import probe, probe_song
+from experiments import evaluate_bass, evaluate_fad, linear_probe
+from experiments import target as targets
+from experiments import targets as evaluate
+from experiments.evaluate_codec import LEVEL, LSD, MEL, NOTES, SDR, STFT, codec_measures, kept_by_tracks
+from experiments.linear_probe import probe, probe_song
+from experiments.targets import Evaluate
 
 SAMPLES = 36 * 4096
 

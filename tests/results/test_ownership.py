@@ -10,7 +10,7 @@ from bassbench.errors import BadInputError
 from bassbench.results.ownership import alone_in, note_written, refuse_foreign
 from bassbench.results.rows import RowStore
 from experiments.page import SIGN, write_page
-from reference_model.studies import measure_missing, output_folder, protocol_card, refuse_other_pages
+from experiments.studies import measure_missing, output_folder, protocol_card, refuse_other_pages
 
 
 def test_only_what_was_written_here_and_not_changed_may_be_overwritten(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Chord, Song
 from bassbench.suite.anchors import OTHER, REAL
 from contrastive.encoder import Matcher
-from experiments import length, length_models
+from experiments import length, length_models, studies
 from experiments.claims import NOT, NOT_MEASURED, PARTLY, REPRODUCED, any_length
 from experiments.length import BIASLESS, CHORDS, CHORDS_CHANGE, MATCH, MATCH_CHANGE, SHIPPED, TRAINED, Length, findings
 from experiments.length_models import without_bias
 from experiments.medley import Medleys, within
-from reference_model import studies, train_diffusion
-from reference_model.pipeline import BassAccompaniment
+from reference_model import train_diffusion
+from reference_model.pipeline import BassAccompaniment, weights_hash
 from reference_model.unet import UNETS, UNet
 
 FRAMES = SAMPLES // 4096
@@ -83,7 +83,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
             assert np.mean(parts) == pytest.approx(found[system, 128, None, metric].value)
     assert found[SHIPPED, 128, None, MATCH].value != found[BIASLESS, 128, None, MATCH].value
     assert {row.setting.get("weights") for row in rows if row.system == SHIPPED} == {
-        studies.weights_hash(studies.load_model(config.weights, "cpu"))
+        weights_hash(studies.load_model(config.weights, "cpu"))
     }
     assert "The paper's dynamic positional bias" in capsys.readouterr().out
 

@@ -1,8 +1,8 @@
 """What the weights are worth: every target of the reference model with its measured value and 95 % interval.
 
-    python -m reference_model.evaluate
+    python -m experiments.targets
 
-Run it again to go on where it was cut off. Definitions of the codec's measures: `reference_model.evaluate_codec`.
+Run it again to go on where it was cut off. Definitions of the codec's measures: `experiments.evaluate_codec`.
 """
 
 import os
@@ -25,15 +25,13 @@ from bassbench.metrics.gaussian import Gaussian
 from bassbench.results.rows import Row, RowStore
 from bassbench.songs.clips import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
 from bassbench.suite.anchors import OTHER, REAL, derangement
-from experiments.timbre import fit_timbre, timbre_protocol
-from reference_model import evaluate_bass as bass
-from reference_model import evaluate_codec as codec
-from reference_model import studies
-from reference_model.evaluate_bass import OWN, RATIO, Results
-from reference_model.evaluate_fad import distance, distance_ratio
-from reference_model.linear_probe import ProbeSong, probe, probe_song
-from reference_model.pipeline import BassAccompaniment, Sampling
-from reference_model.targets import (
+from experiments import evaluate_bass as bass
+from experiments import evaluate_codec as codec
+from experiments import studies
+from experiments.evaluate_bass import OWN, RATIO, Results
+from experiments.evaluate_fad import distance, distance_ratio
+from experiments.linear_probe import ProbeSong, probe, probe_song
+from experiments.target import (
     CHORD_ROOT,
     CHROMA,
     CODEC,
@@ -45,6 +43,8 @@ from reference_model.targets import (
     PROGRAM,
     write_report,
 )
+from experiments.timbre import fit_timbre, timbre_protocol
+from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 _TIMBRE_EXAMPLES = 192
 
@@ -105,7 +105,7 @@ class Evaluation:
     @cached_property
     def weights(self) -> str:
         """Hash of the weights."""
-        return studies.weights_hash(self.model)
+        return weights_hash(self.model)
 
     @property
     def sampling(self) -> Sampling:
@@ -142,7 +142,7 @@ class Evaluation:
     ) -> studies.Task:
         how: dict[str, Any] = {
             "songs": f"{len(requests)} clips of {split}, {content_hash(*(r.key for r in requests))[:8]}",
-            "measures": "bassbench.metrics and reference_model.evaluate_codec, version 2",
+            "measures": "bassbench.metrics and experiments.evaluate_codec, version 2",
             "timbre": timbre_protocol(_TIMBRE_EXAMPLES),
             "FAD": protocol(DEFAULT_EMBEDDER),
             "interval": "95 %, bootstrap over songs",
@@ -299,7 +299,7 @@ def requests_of(split: str, count: int) -> list[ClipRequest]:
 
 
 def main() -> None:
-    """Entry point of `python -m reference_model.evaluate`."""
+    """Entry point of `python -m experiments.targets`."""
     with exit_on_bad_input():
         tyro.cli(Evaluate, description=__doc__).run()
 

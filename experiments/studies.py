@@ -21,7 +21,7 @@ from bassbench.results.rows import Measurement, Row, RowStore, measured, write_c
 from bassbench.results.table import markdown, table, terminal
 from bassbench.songs.clips import ClipRequest
 from bassbench.training.pretrained import find_device
-from reference_model.pipeline import BassAccompaniment, load
+from reference_model.pipeline import BassAccompaniment, load, networks_hash
 
 _CARD = "## How it was measured"
 Advance = Callable[[], object]
@@ -89,20 +89,6 @@ def load_model(weights: str, device: str) -> BassAccompaniment:
         BadInputError: unknown or unavailable device, unknown or damaged weights.
     """
     return load(weights, find_device(device))
-
-
-def weights_hash(model: BassAccompaniment) -> str:
-    """Eight hexadecimal digits of all weights: results of other weights are other results."""
-    return networks_hash(model.mix_autoencoder, model.bass_autoencoder, model.unet)
-
-
-def networks_hash(*networks: torch.nn.Module) -> str:
-    """The same of some networks: what one of them alone decides stays valid when another is trained further."""
-    parts: list[bytes | str] = []
-    for network in networks:
-        for name, tensor in sorted(network.state_dict().items()):
-            parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
-    return content_hash(*parts)[:8]
 
 
 def codec_setting(model: BassAccompaniment) -> dict[str, str]:

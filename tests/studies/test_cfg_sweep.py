@@ -12,11 +12,10 @@ from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.results.rows import Row, RowStore
 from bassbench.songs.song_bank import Song
 from bassbench.suite.anchors import REAL, real
-from experiments import playing, sizes
+from experiments import playing, sizes, studies
 from experiments.cfg_sweep import DIFFERENCE, FULL, QUICK, SYSTEM, CFGSweep, cells, findings, rescale_text
 from experiments.player import Player
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
-from reference_model import studies
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 

@@ -12,10 +12,10 @@ from bassbench.results.rows import Row, write_csv
 from bassbench.results.table import interval_text, markdown, terminal
 from bassbench.songs.clips import UNSEEN_FONT
 from bassbench.suite.anchors import OTHER, REAL
-from reference_model import evaluate_bass as bass
-from reference_model import evaluate_codec as codec
-from reference_model import studies
-from reference_model.evaluate_bass import OWN, RATIO
+from experiments import evaluate_bass as bass
+from experiments import evaluate_codec as codec
+from experiments import studies
+from experiments.evaluate_bass import OWN, RATIO
 
 NAME = "targets"
 CODEC, LINEAR, PROGRAM = "bass autoencoder", "its linear path alone", "bass by another program"

@@ -11,7 +11,7 @@ from bassbench.embedders import musicnn
 from bassbench.embedders.musicnn import TAGS, LogMel, MusiCNN, load_musicnn, patch_count, tags_and_embeddings
 from bassbench.errors import BadInputError
 
-FIXTURE = dict(np.load(Path(__file__).parent / "fixtures" / "musicnn.npz"))
+FIXTURE = dict(np.load(Path(__file__).parent.parent / "fixtures" / "musicnn.npz"))
 
 
 @pytest.fixture(scope="module")
