@@ -75,12 +75,14 @@ def arrange(
     vary: bool = True,
     subset: bool = False,
     effects: bool = False,
+    transposition: int | None = None,
 ) -> Arrangement:
     """Draw one arrangement of `seconds` of a song from `start`.
 
     `vary` draws a transposition of -3 to 3 semitones (all pitched parts together, drums never), the bass program,
     and level (+-6 dB), pan and reverb of the other parts. `subset` keeps a random non-empty subset of the other
-    parts, as in the paper's training pairs. `effects` draws a timbre (`bassbench.effects`).
+    parts, as in the paper's training pairs. `effects` draws a timbre (`bassbench.effects`). `transposition` is used
+    instead of the one that is drawn.
 
     Raises:
         BadInputError: the song has no bass, or nothing else sounds in the window.
@@ -104,6 +106,7 @@ def arrange(
         drawn = [part for i, part in enumerate(drawn) if kept[i] or (i == lone and not kept.any())]
     if not vary:
         shift, program, bass_over_mix = 0, bass.program, -2.0
+    shift = shift if transposition is None else transposition
     played = _transposed(bass_part(program, bass.notes), shift)
     parts = [_transposed(part, shift) for part in drawn]
     timbre = Timbre()

@@ -13,7 +13,7 @@ from bassbench.arrangement import Note, bass_part
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
 from bassbench.bad_input import BadInputError
 from bassbench.datasets import ClipRequest, cached_clip, clip_requests
-from bassbench.render import render_parts
+from bassbench.soundfont import render_parts
 
 _RATE, _HOP = 22_050, 512
 _BELOW_MIX = -2.0  # LU, the middle of the song bank's range

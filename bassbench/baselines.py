@@ -12,7 +12,8 @@ import numpy as np
 
 from bassbench.arrangement import Note, bass_part
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
-from bassbench.render import Clip, render_parts
+from bassbench.render import Clip
+from bassbench.soundfont import render_parts
 
 Anchor = Callable[[Clip, Clip, int], np.ndarray]
 Codec = Callable[[np.ndarray], np.ndarray]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.bad_input import BadInputError
-from bassbench.datasets import UNSEEN_FONT, cached_clip, clip_requests
+from bassbench.datasets import HUMAN_MASTERED, UNSEEN_FONT, cached_clip, clip_requests
 from bassbench.files import content_hash
 from bassbench.plugins import DATASETS, load_plugin, plugins
 from bassbench.render import CLIP_SAMPLES, Clip
@@ -17,7 +17,7 @@ from bassbench.song_bank import SPLITS
 from bassbench.stems.layouts import open_dataset
 from bassbench.stems.windows import window_requests
 
-BANK_SPLITS = (*SPLITS, UNSEEN_FONT)
+BANK_SPLITS = (*SPLITS, UNSEEN_FONT, HUMAN_MASTERED)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from bassbench.embed import protocol
 from bassbench.embedding_cache import embed_keyed
 from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding
-from bassbench.render import default_soundfont, render_parts
 from bassbench.song_bank import Song, load_songs
+from bassbench.soundfont import default_soundfont, render_parts
 
 EMBEDDER = "log-mel"
 SECONDS = 12.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bassbench.bad_input import BadInputError
-from bassbench.datasets import UNSEEN_FONT, ClipSource, StemClips, clip_requests, stem_clips
+from bassbench.datasets import TEST_ONLY, ClipSource, StemClips, clip_requests, stem_clips
 from bassbench.shard_stems import ShardedStems, sharded_stems
 from bassbench.shards import is_sharded
 from bassbench.stems.layouts import StemDataset, open_dataset
@@ -15,10 +15,13 @@ from bassbench.stems.windows import window_requests
 _WINDOWS_PER_TRACK = 8
 
 
-def training_requests(data: str, *, count: int | None = None, variants: int = 1) -> Sequence[ClipSource]:
+def training_requests(
+    data: str, *, count: int | None = None, variants: int = 1, families: Sequence[str] = ()
+) -> Sequence[ClipSource]:
     """Requests for pairs to train on.
 
-    Of the bank: `variants` renderings of `count` songs of a split, timbres varied and some parts left out. Of a folder:
+    Of the bank: `variants` renderings of `count` songs of a split, timbres varied and some parts left out, by the
+    rendering families that are switched on. Of a folder:
     windows of its tracks (those for training, where it has splits), with random subsets of the other stems.
 
     Raises:
@@ -26,12 +29,14 @@ def training_requests(data: str, *, count: int | None = None, variants: int = 1)
             cannot be used.
     """
     if not Path(data).is_dir():
-        if data in ("human", UNSEEN_FONT):
+        if data in TEST_ONLY:
             raise BadInputError(f"the split '{data}' is for testing only; train on 'train'")
         return [
             request
             for seed in range(variants)
-            for request in clip_requests(data, count, seed=seed, samples=None, subset=True, effects=True)
+            for request in clip_requests(
+                data, count, seed=seed, samples=None, subset=True, effects=True, families=families
+            )
         ]
     dataset = _training_tracks(Path(data))
     windows = (
@@ -42,7 +47,7 @@ def training_requests(data: str, *, count: int | None = None, variants: int = 1)
 
 
 def training_stems(
-    data: str, which: str, *, count: int | None = None, processes: int = 1
+    data: str, which: str, *, count: int | None = None, families: Sequence[str] = (), processes: int = 1
 ) -> StemClips | StemAudioClips | ShardedStems:
     """One stem ("mix" or "bass") of training clips, for the autoencoders; a folder of mixes will do for "mix".
 
@@ -54,7 +59,7 @@ def training_stems(
     if is_sharded(data):
         return sharded_stems(data, which)
     if not Path(data).is_dir():
-        return stem_clips(data, which, count, processes=processes)
+        return stem_clips(data, which, count, families=families, processes=processes)
     return training_clips(_training_tracks(Path(data)), which)
 
 

@@ -30,8 +30,9 @@ from bassbench.fad import fad
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.pitch import bass_pitch
 from bassbench.pretrained import find_device
-from bassbench.render import Clip, render_parts
+from bassbench.render import Clip
 from bassbench.rows import Row
+from bassbench.soundfont import render_parts
 from experiments import sizes
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
 from experiments.reconstructions import (

@@ -13,7 +13,8 @@ from scipy.signal import butter, sosfiltfilt
 from bassbench.arrangement import BASS_PROGRAMS, Note, bass_part
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
 from bassbench.baselines import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
-from bassbench.render import Clip, render_parts
+from bassbench.render import Clip
+from bassbench.soundfont import render_parts
 
 VERSION = 1  # raise it when what a damage gives changes
 CONTROL, CODEC = "played again", "codec"

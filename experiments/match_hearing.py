@@ -20,7 +20,8 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import Anchor, half_beat, noise, other_song
 from bassbench.datasets import ClipRequest, cached_clip
 from bassbench.files import atomic_path, cache_folder, content_hash
-from bassbench.render import Clip, render_parts
+from bassbench.render import Clip
+from bassbench.soundfont import render_parts
 from contrastive.songs import tonic_of
 from experiments import damage
 from experiments.match_listeners import Listener

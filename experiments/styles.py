@@ -15,7 +15,8 @@ from bassbench.datasets import cached_clip
 from bassbench.embedding_cache import embed_cached, embed_keyed
 from bassbench.files import content_hash
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
-from bassbench.render import Clip, render_parts
+from bassbench.render import Clip
+from bassbench.soundfont import render_parts
 from bassbench.timbre import EMBEDDER, TimbreClassifier, fit_timbre
 from experiments.player import Player
 from experiments.playing import Judge

@@ -34,6 +34,8 @@ class TrainAutoencoder(RunSettings):
     """Split of the song bank to train on, a folder of stems (for the mix autoencoder also of mixes) or of shards."""
     clips: int | None = None
     """Training songs of the bank; None: all."""
+    families: tuple[str, ...] = ()
+    """Rendering families of the song bank's splits (`bassbench.families`), or "all"."""
     validation_clips: int = 12
     precision: Literal["auto", "bf16", "no"] = "auto"
     """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
@@ -75,9 +77,10 @@ def identity(settings: TrainAutoencoder) -> dict:
     recipe = dataclasses.asdict(settings.recipe)
     recipe["betas"] = list(recipe["betas"])
     names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed", "ema")
+    changed = {name: list(settings.families) for name in ("families",) if settings.families}
     config = settings.config.to_dict()
     config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
-    return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
+    return {**{name: getattr(settings, name) for name in names}, **changed, "recipe": recipe, "config": config}
 
 
 def check(settings: TrainAutoencoder) -> None:

@@ -39,6 +39,8 @@ class TrainingConfig(RunSettings):
     """Songs or tracks of the data (default: all)."""
     variants: int = 1
     """Renderings of each song."""
+    families: tuple[str, ...] = ()
+    """Rendering families of the song bank's splits (`bassbench.families`), or "all"."""
     validation_songs: int = 64
     frames: int = 256
     warmup: int = 100
@@ -59,7 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "small": {"steps": 10_000, "batch_size": 16, "learning_rate": 8e-4},
     "paper": {"steps": 500_000, "batch_size": 128, "learning_rate": 1e-4},
 }
-SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None}
+SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None, "families": []}
 """What a run had that was begun before there was the choice."""
 FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every")
 

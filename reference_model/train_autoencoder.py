@@ -293,7 +293,7 @@ def main() -> None:
             return
         _ = settings.folder  # refused now, not after the songs are rendered
         sources = [
-            training_stems(data, settings.which, count=count, processes=settings.processes)
+            training_stems(data, settings.which, count=count, families=settings.families, processes=settings.processes)
             for data, count in (
                 (settings.data, settings.clips),
                 (settings.validation_data, settings.validation_clips),

@@ -222,6 +222,7 @@ def _latents(
             *coders,
             songs=songs,
             variants=variants,
+            families=config.families,
             frames=config.frames,
             processes=config.processes,
             progress=accelerator.is_main_process,

@@ -25,8 +25,9 @@ from bassbench.metrics.harmony import (
     voiced_share,
 )
 from bassbench.pitch import PitchTrack, bass_pitch
-from bassbench.render import Clip, render_clip, render_parts
+from bassbench.render import Clip, render_clip
 from bassbench.song_bank import Chord, Song
+from bassbench.soundfont import render_parts
 
 MEASURE = {metric.name: metric.measure for metric in METRICS}
 C_MAJOR = Chord(0.0, 1.0, "C", 0, (0, 4, 7))

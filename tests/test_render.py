@@ -9,8 +9,9 @@ import pytest
 from bassbench.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
 from bassbench.bad_input import BadInputError
-from bassbench.render import CLIP_SAMPLES, render_clip, render_parts, render_stems
+from bassbench.render import CLIP_SAMPLES, render_clip, render_stems
 from bassbench.song_bank import Song
+from bassbench.soundfont import render_parts
 
 
 def test_same_seed_same_bytes(song: Song) -> None:

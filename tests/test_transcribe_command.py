@@ -9,7 +9,7 @@ import pytest
 from bassbench.arrangement import Note, Part
 from bassbench.audio import SAMPLE_RATE, write_audio
 from bassbench.bad_input import BadInputError
-from bassbench.render import render_parts
+from bassbench.soundfont import render_parts
 from bassbench.transcribe_command import Transcribe, read_mono
 from bassbench.transcription import transcribe
 

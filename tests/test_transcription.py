@@ -11,7 +11,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.baselines import noise
 from bassbench.datasets import load_clips
 from bassbench.onsets import onset_envelope
-from bassbench.render import render_parts
+from bassbench.soundfont import render_parts
 from bassbench.transcription import comb_pitch, transcribe
 
 
