@@ -63,7 +63,7 @@ def draw_patch(generator: np.random.Generator, kind: str) -> Patch:
     match kind:
         case "subtractive":
             values = {
-                "square": float(generator.integers(2)), "width": between(0.2, 0.5), "cutoff": octaves(120, 1800),
+                "square": float(generator.integers(2)), "width": between(0.2, 0.5), "cutoff": octaves(150, 4000),
                 "tracking": between(0, 0.8), "sweep": between(0, 3.5), "sweep_seconds": octaves(0.04, 0.5),
                 "resonance": octaves(0.6, 4), "poles": float(generator.integers(1, 3)), "decay": octaves(0.3, 8),
                 "unison_cents": between(4, 14) if generator.random() < 0.3 else 0.0,
@@ -71,7 +71,7 @@ def draw_patch(generator: np.random.Generator, kind: str) -> Patch:
             }  # fmt: skip
         case "fm":
             values = {
-                "ratio": float(generator.choice([1, 1, 2, 3])), "index": octaves(0.5, 6), "rest": between(0.05, 0.5),
+                "ratio": float(generator.choice([1, 1, 2, 3, 4])), "index": octaves(0.7, 9), "rest": between(0.05, 0.6),
                 "index_seconds": octaves(0.05, 0.6), "decay": octaves(0.4, 6), "glide": 0.0,
             }  # fmt: skip
         case "808":
