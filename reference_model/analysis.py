@@ -25,12 +25,16 @@ def analyse(model: "Autoencoder", audio: Tensor) -> Tensor:
     taper = hann(config.window, audio) * (4.0 / config.window)
     count = SLICE * config.frames_per_latent if audio.device.type == "cpu" else frames.shape[2]
     linear, stacks = [], []
+    heard = model.heard(audio)
     for piece in frames.split(count, dim=2):
         parts = torch.view_as_real(torch.fft.rfft(piece * taper)[..., : config.network_bins])
         magnitude = (parts[..., 0].square() + parts[..., 1].square()).sqrt_()
         log_magnitude = magnitude.add_(config.floor).log_()
         if model.linear is not None:
-            linear.append(model.linear.encode(model.features(log_magnitude, config.frames_per_latent)))
+            features = model.features(log_magnitude, config.frames_per_latent)
+            start = sum(part.shape[1] for part in linear)
+            beside = None if heard is None else heard[:, start : start + features.shape[1]]
+            linear.append(model.linear.encode(features, beside))
         if model.encoder is not None:
             stacks.append(model.features(log_magnitude, config.stack))
     paths = [torch.cat(linear, dim=1)] if linear else []

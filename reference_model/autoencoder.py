@@ -18,8 +18,10 @@ from bassbench.runs import save_tensors
 from reference_model.analysis import analyse
 from reference_model.blocks import Decoder, Encoder
 from reference_model.config import R_TIME, SAMPLE_RATE, AutoencoderConfig
+from reference_model.harmony import REACH, harmony
 from reference_model.linear_path import LinearPath, stacked, unstacked
 from reference_model.phase import unit
+from reference_model.sides import level_differences
 from reference_model.stft import istft, magnitude, stft
 from reference_model.synthesis import synthesise
 
@@ -102,11 +104,21 @@ class Autoencoder(nn.Module):
         centred = (log_magnitude[..., :bins] - self.feature_mean[:, None, :bins]) * self.feature_weight[:, None]
         return stacked(centred, stack)
 
-    def latent(self, log_magnitude: Tensor) -> Tensor:
-        """`(batch, 2, frames, bins)` to `(batch, latent frames, dims)`, not standardised."""
+    def heard(self, audio: Tensor) -> Tensor | None:
+        """Chroma and sides of audio `(batch, 2, samples)`, `(batch, latent frames, dims)`; None without such dims."""
+        parts = [harmony(audio).chroma] if self.config.chroma_dims else []
+        parts += [level_differences(audio, self.config.side_dims)] if self.config.side_dims else []
+        return torch.cat(parts, dim=-1) if parts else None
+
+    def latent(self, log_magnitude: Tensor, heard: Tensor | None = None) -> Tensor:
+        """`(batch, 2, frames, bins)`, and what `heard` gives of it, to `(batch, latent frames, dims)`.
+
+        Not standardised.
+        """
         paths = []
         if self.linear is not None:
-            paths.append(self.linear.encode(self.features(log_magnitude, self.config.frames_per_latent)))
+            features = self.features(log_magnitude, self.config.frames_per_latent)
+            paths.append(self.linear.encode(features, heard))
         if self.encoder is not None:
             paths.append(self.run(self.encoder, self.features(log_magnitude, self.config.stack)))
         return torch.stack(paths).sum(0)
@@ -215,7 +227,8 @@ class Autoencoder(nn.Module):
         """Latent frames on either side that a latent can depend on, the STFT's window included."""
         network = self.encoder.reach if self.encoder is not None else 0
         frames = network * self.config.stack + self.config.window // self.config.hop
-        return -(-frames // self.config.frames_per_latent)
+        spectrum = -(-frames // self.config.frames_per_latent)
+        return max(spectrum, REACH) if self.config.chroma_dims else spectrum
 
     # Weights on disk
 

@@ -24,6 +24,10 @@ class TrainAutoencoder(RunSettings):
     adversarial_start: int | None = None
     linear_path: bool | None = None
     """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
+    chroma_dims: int | None = None
+    """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
+    side_dims: int | None = None
+    """Latent dimensions that tell left from right. Default: as the preset has it."""
     ema: float = 0.0
     """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights."""
     crop_frames: int = 16
@@ -58,13 +62,12 @@ class TrainAutoencoder(RunSettings):
         """The preset's sizes, with or without the linear path as the command line says."""
         if self.preset not in AUTOENCODERS:
             raise BadInputError(f"no preset {self.preset!r}; choose from {', '.join(AUTOENCODERS)}")
-        config = AUTOENCODERS[self.preset][self.which]
-        if self.linear_path is None:
-            return config
+        names = ("linear_path", "chroma_dims", "side_dims")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         try:
-            return dataclasses.replace(config, linear_path=self.linear_path)
+            return dataclasses.replace(AUTOENCODERS[self.preset][self.which], **changes)
         except ValueError as error:
-            raise BadInputError(f"preset '{self.preset}' cannot do without its linear path: {error}") from None
+            raise BadInputError(f"preset '{self.preset}' cannot be so: {error}") from None
 
     @property
     def folder(self) -> RunFolder:

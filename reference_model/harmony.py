@@ -18,10 +18,12 @@ from reference_model.config import R_TIME, SAMPLE_RATE
 from reference_model.stft import magnitude, stft
 
 WINDOW = 16_384
-REACH = 32
-"""Latent frames on either side that the tuning is averaged over."""
+_AVERAGED = 32  # latent frames on either side over which the tuning is averaged
+REACH = _AVERAGED + WINDOW // R_TIME
+"""Latent frames on either side that a frame depends on."""
 _TUNINGS = 10  # steps of a semitone in which the tuning is followed
 _FLOOR = 1e-4
+_VALLEY, _SILENT = 0.05, 1e-6  # of the mean pitch class, below which all are alike; and magnitude of silence
 _LOW, _HIGH = 28, 100  # MIDI pitches of the semitone bands
 
 
@@ -54,7 +56,7 @@ def harmony(audio: Tensor) -> HarmonyBands:
         for shift, gain in ((0, 1.0), (12, 0.8), (19, 0.6), (24, 0.5))
     )
     low = _folded(fundamentals * (pitches < 60))
-    both = [(part + _FLOOR).log() for part in (treble, low)]
+    both = [(part + _VALLEY * part.mean(dim=-1, keepdim=True) + _SILENT).log() for part in (treble, low)]
     chroma = torch.cat([part - part.mean(dim=-1, keepdim=True) for part in both], dim=-1)
     return HarmonyBands((bands + _FLOOR).log(), chroma)
 
@@ -79,7 +81,7 @@ def tuning_steps(size: Tensor) -> Tensor:
     angle = 2 * math.pi * 12 * (frequency / 440.0).log2()
     weight = peak * ((peak >= before) & (peak > after))
     mean = torch.stack([(weight * angle.cos()).sum(-1), (weight * angle.sin()).sum(-1)], dim=1)
-    smooth = F.avg_pool1d(mean, 2 * REACH + 1, 1, REACH)
+    smooth = F.avg_pool1d(mean, 2 * _AVERAGED + 1, 1, _AVERAGED)
     return (torch.atan2(smooth[:, 1], smooth[:, 0]) * (_TUNINGS / (2 * math.pi))).round().long()
 
 

@@ -32,19 +32,28 @@ class LinearPath(nn.Module):
     """Fixed matrices between stacked features and latents of unit deviation."""
 
     components: Tensor
+    heard_mean: Tensor
     score_std: Tensor
     readout: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.frames = frames = 2 * config.frames_per_latent
-        self.register_buffer("components", torch.zeros(config.dims, frames * config.network_bins))
+        self.register_buffer("components", torch.zeros(config.components, frames * config.network_bins))
         self.register_buffer("score_std", torch.ones(config.dims))
         self.register_buffer("readout", torch.zeros(config.dims, frames * config.bins))
+        if config.components < config.dims:
+            self.register_buffer("heard_mean", torch.zeros(config.dims - config.components))
 
-    def encode(self, features: Tensor) -> Tensor:
-        """Features of all STFT frames of a latent frame, centred and weighted, to `(..., dims)` of deviation 1."""
-        return features.float() @ self.components.T / self.score_std
+    def encode(self, features: Tensor, heard: Tensor | None = None) -> Tensor:
+        """Features of all STFT frames of a latent frame, centred and weighted, to `(..., dims)` of deviation 1.
+
+        `heard` is what `Autoencoder.heard` gives of the same latent frames.
+        """
+        scores = features.float() @ self.components.T
+        if heard is not None:
+            scores = torch.cat([scores, heard - self.heard_mean], dim=-1)
+        return scores / self.score_std
 
     def decode(self, scores: Tensor, bins: slice = slice(None)) -> Tensor:
         """`(..., dims)` to `(..., frames * bins)` deviations from the mean log magnitude, of the bins asked for."""
@@ -106,9 +115,13 @@ def fit_linear_path(model: "Autoencoder", audio: Callable[[], Iterator[Tensor]])
         model.feature_mean.copy_(total / max(count, 1))
         stack = model.config.frames_per_latent
         features = (model.features(model.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
-        components, deviations = principal_components(features, model.config.dims)
+        components, deviations = principal_components(features, model.config.components)
         linear.components.copy_(components)
-        linear.score_std.copy_(deviations)
+        linear.score_std[: model.config.components].copy_(deviations)
+        if model.config.components < model.config.dims:
+            heard = torch.cat([model.heard(batch).flatten(0, 1) for batch in audio()])
+            linear.heard_mean.copy_(heard.mean(0))
+            linear.score_std[model.config.components :].copy_(heard.std(0).clamp(min=1e-6))
         linear.readout.copy_(least_squares(_scores_and_targets(model, linear, audio())))
 
 
@@ -117,6 +130,6 @@ def _scores_and_targets(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     for batch in batches:
         log_magnitude = model.log_magnitude(batch)
-        scores = linear.encode(model.features(log_magnitude, model.config.frames_per_latent))
+        scores = linear.encode(model.features(log_magnitude, model.config.frames_per_latent), model.heard(batch))
         targets = stacked(log_magnitude - model.feature_mean[:, None], model.config.frames_per_latent)
         yield scores.flatten(0, 1), targets.flatten(0, 1)
