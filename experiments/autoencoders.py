@@ -30,7 +30,8 @@ from bassbench.metrics.harmony import chord_tone_share
 from bassbench.results.rows import Row
 from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
+from bassbench.songs.soundfont import render_parts
 from bassbench.training.pretrained import find_device
 from experiments import sizes, studies
 from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure

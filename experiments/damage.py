@@ -12,7 +12,8 @@ from scipy.signal import butter, sosfiltfilt
 
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note, bass_part
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
+from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
 
 VERSION = 1  # raise it when what a damage gives changes

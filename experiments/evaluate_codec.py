@@ -21,7 +21,8 @@ from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalis
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.stereo import side_to_mid_db
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note, bass_part
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
+from bassbench.songs.soundfont import render_parts
 from reference_model.codec_probes import level_error, log_spectral_distance
 
 NOTES, LEVEL, LSD = "notes that keep their pitch", "level error", "log-spectral distance"

@@ -17,7 +17,8 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import cache_folder, cache_path, content_hash
 from bassbench.songs.arrangement import Note, Part
 from bassbench.songs.clips import ClipRequest, cached_clip
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
+from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import Anchor, half_beat, noise, other_song
 from bassbench.workers import in_processes
 from contrastive.songs import tonic_of

@@ -14,7 +14,8 @@ from bassbench.embedders.cache import embed_cached, embed_keyed
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
 from bassbench.songs.arrangement import BASS_PROGRAMS, bass_part
 from bassbench.songs.clips import cached_clip
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
+from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import derangement, noise
 from experiments import studies
 from experiments.player import Player

@@ -20,8 +20,8 @@ from bassbench.embedders.cache import embed_keyed
 from bassbench.embedders.embedder import protocol
 from bassbench.metrics.style import clip_embedding
 from bassbench.songs.arrangement import BASS_PROGRAMS, Part, arrange
-from bassbench.songs.render import default_soundfont, render_parts
 from bassbench.songs.song_bank import Song, load_songs
+from bassbench.songs.soundfont import default_soundfont, render_parts
 
 EMBEDDER = "log-mel"
 SECONDS = 12.0

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from bassbench.training.checkpoint import save_tensors
 from bassbench.training.pretrained import load_pretrained
 from reference_model.blocks import Decoder, Encoder
+from reference_model.harmony import harmony
 from reference_model.linear_path import LinearPath, least_squares, principal_components, stacked, unstacked
 from reference_model.phase import integrate, neutral_advance, noise_phase, unit
 from reference_model.presets import R_TIME, SAMPLE_RATE, AutoencoderConfig
+from reference_model.sides import level_differences
 from reference_model.stft import istft, magnitude, stft
 
 _LOUDEST = 2.0
@@ -101,11 +103,21 @@ class Autoencoder(nn.Module):
         centred = (log_magnitude[..., :bins] - self.feature_mean[:, None, :bins]) * self.feature_weight[:, None]
         return stacked(centred, stack)
 
-    def latent(self, log_magnitude: Tensor) -> Tensor:
-        """`(batch, 2, frames, bins)` to `(batch, latent frames, dims)`, not standardised."""
+    def heard(self, audio: Tensor) -> Tensor | None:
+        """Chroma and sides of audio `(batch, 2, samples)`, `(batch, latent frames, dims)`; None without such dims."""
+        parts = [harmony(audio).chroma] if self.config.chroma_dims else []
+        parts += [level_differences(audio, self.config.side_dims)] if self.config.side_dims else []
+        return torch.cat(parts, dim=-1) if parts else None
+
+    def latent(self, log_magnitude: Tensor, heard: Tensor | None = None) -> Tensor:
+        """`(batch, 2, frames, bins)`, and what `heard` gives of it, to `(batch, latent frames, dims)`.
+
+        Not standardised.
+        """
         paths = []
         if self.linear is not None:
-            paths.append(self.linear.encode(self.features(log_magnitude, self.config.frames_per_latent)))
+            features = self.features(log_magnitude, self.config.frames_per_latent)
+            paths.append(self.linear.encode(features, heard))
         if self.encoder is not None:
             paths.append(self.run(self.encoder, self.features(log_magnitude, self.config.stack)))
         return torch.stack(paths).sum(0)
@@ -116,7 +128,7 @@ class Autoencoder(nn.Module):
         Latent frame i is centred on the samples from 4096 i to 4096 (i + 1).
         """
         whole = nn.functional.pad(audio, (0, -audio.shape[-1] % R_TIME))
-        latent = self.latent(self.log_magnitude(whole))
+        latent = self.latent(self.log_magnitude(whole), self.heard(whole))
         return ((latent - self.latent_mean) / self.latent_std).transpose(1, 2)
 
     # Decoder: magnitude and phase
@@ -216,18 +228,22 @@ class Autoencoder(nn.Module):
             count += log_magnitude.shape[0] * log_magnitude.shape[2]
         self.feature_mean.copy_(total / max(count, 1))
         features = (self.features(self.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
-        components, deviations = principal_components(features, self.config.dims)
+        components, deviations = principal_components(features, self.config.components)
         linear.components.copy_(components)
-        linear.score_std.copy_(deviations)
-        seen = map(self.log_magnitude, audio())
-        pairs = (
-            (
-                linear.encode(self.features(log_magnitude, stack)).flatten(0, 1),
-                stacked(log_magnitude - self.feature_mean[:, None], stack).flatten(0, 1),
-            )
-            for log_magnitude in seen
-        )
-        linear.readout.copy_(least_squares(pairs))
+        linear.score_std[: self.config.components].copy_(deviations)
+        if self.config.components < self.config.dims:
+            heard = torch.cat([heard.flatten(0, 1) for batch in audio() if (heard := self.heard(batch)) is not None])
+            linear.heard_mean.copy_(heard.mean(0))
+            linear.score_std[self.config.components :].copy_(heard.std(0).clamp(min=1e-6))
+        linear.readout.copy_(least_squares(self._scores_and_targets(linear, audio())))
+
+    def _scores_and_targets(self, linear: LinearPath, audio: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        stack = self.config.frames_per_latent
+        for batch in audio:
+            log_magnitude = self.log_magnitude(batch)
+            scores = linear.encode(self.features(log_magnitude, stack), self.heard(batch))
+            targets = stacked(log_magnitude - self.feature_mean[:, None], stack)
+            yield scores.flatten(0, 1), targets.flatten(0, 1)
 
     @torch.no_grad()
     def standardise(self, audio: Iterable[Tensor]) -> None:
@@ -240,7 +256,8 @@ class Autoencoder(nn.Module):
         count, total = 0, torch.zeros_like(self.latent_mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
         for batch in audio:
-            latent = self.latent(self.log_magnitude(batch.to(self.latent_mean.device))).flatten(0, 1).double()
+            batch = batch.to(self.latent_mean.device)
+            latent = self.latent(self.log_magnitude(batch), self.heard(batch)).flatten(0, 1).double()
             count, total, squares = count + len(latent), total + latent.sum(0), squares + latent.square().sum(0)
         if not count:
             raise ValueError("standardising needs some audio")

@@ -24,6 +24,10 @@ class TrainAutoencoder(RunSettings):
     adversarial_start: int | None = None
     linear_path: bool | None = None
     """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
+    chroma_dims: int | None = None
+    """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
+    side_dims: int | None = None
+    """Latent dimensions that tell left from right. Default: as the preset has it."""
     ema: float = 0.0
     """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights, as in the paper."""
     crop_frames: int = 16
@@ -34,6 +38,8 @@ class TrainAutoencoder(RunSettings):
     """Split of the song bank to train on, a folder of stems (for the mix autoencoder also of mixes) or of shards."""
     clips: int | None = None
     """Training songs of the bank; None: all."""
+    families: tuple[str, ...] = ()
+    """Rendering families of the song bank's splits (`bassbench.songs.families`), or "all"."""
     validation_clips: int = 12
     precision: Literal["auto", "bf16", "no"] = "auto"
     """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
@@ -56,13 +62,12 @@ class TrainAutoencoder(RunSettings):
         """The preset's sizes, with or without the linear path as the command line says."""
         if self.preset not in AUTOENCODERS:
             raise unknown_name("preset", self.preset, AUTOENCODERS)
-        config = AUTOENCODERS[self.preset][self.which]
-        if self.linear_path is None:
-            return config
+        names = ("linear_path", "chroma_dims", "side_dims")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         try:
-            return dataclasses.replace(config, linear_path=self.linear_path)
+            return dataclasses.replace(AUTOENCODERS[self.preset][self.which], **changes)
         except ValueError as error:
-            raise BadInputError(f"preset '{self.preset}' cannot do without its linear path: {error}") from None
+            raise BadInputError(f"preset '{self.preset}' cannot be so: {error}") from None
 
     @property
     def folder(self) -> RunFolder:
@@ -75,9 +80,10 @@ def identity(settings: TrainAutoencoder) -> dict:
     recipe = dataclasses.asdict(settings.recipe)
     recipe["betas"] = list(recipe["betas"])
     names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed", "ema")
+    changed = {name: list(settings.families) for name in ("families",) if settings.families}
     config = settings.config.to_dict()
     config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
-    return {**{name: getattr(settings, name) for name in names}, "recipe": recipe, "config": config}
+    return {**{name: getattr(settings, name) for name in names}, **changed, "recipe": recipe, "config": config}
 
 
 def check(settings: TrainAutoencoder) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bassbench.errors import BadInputError
 from reference_model.autoencoder import Autoencoder
+from reference_model.harmony import REACH
 from reference_model.linear_path import unstacked
 from reference_model.phase import integrate, neutral_advance, noise_phase, steps_from_magnitude, unit
 from reference_model.presets import R_TIME
@@ -71,7 +72,8 @@ def _encoder_reach(model: Autoencoder) -> int:
     """Latent frames on either side that a latent can depend on, the STFT's window included."""
     network = model.encoder.reach if model.encoder is not None else 0
     frames = network * model.config.stack + model.config.window // model.config.hop
-    return -(-frames // model.config.frames_per_latent)
+    spectrum = -(-frames // model.config.frames_per_latent)
+    return max(spectrum, REACH) if model.config.chroma_dims else spectrum
 
 
 def _analysed(model: Autoencoder, audio: Tensor) -> Tensor:
@@ -80,13 +82,18 @@ def _analysed(model: Autoencoder, audio: Tensor) -> Tensor:
     frames = tiles(model.mid_side(audio), config.window, config.hop)
     taper = hann(config.window, audio) * (4.0 / config.window)
     count = SLICE * config.frames_per_latent if audio.device.type == "cpu" else frames.shape[2]
-    linear, stacks = [], []
+    linear: list[Tensor] = []
+    stacks: list[Tensor] = []
+    heard = model.heard(audio)
     for piece in frames.split(count, dim=2):
         parts = torch.view_as_real(torch.fft.rfft(piece * taper)[..., : config.network_bins])
         magnitude = (parts[..., 0].square() + parts[..., 1].square()).sqrt_()
         log_magnitude = magnitude.add_(config.floor).log_()
         if model.linear is not None:
-            linear.append(model.linear.encode(model.features(log_magnitude, config.frames_per_latent)))
+            features = model.features(log_magnitude, config.frames_per_latent)
+            start = sum(part.shape[1] for part in linear)
+            beside = None if heard is None else heard[:, start : start + features.shape[1]]
+            linear.append(model.linear.encode(features, beside))
         if model.encoder is not None:
             stacks.append(model.features(log_magnitude, config.stack))
     paths = [torch.cat(linear, dim=1)] if linear else []

@@ -50,6 +50,8 @@ class TrainingConfig(RunSettings):
     subsets: int | None = None
     """Random subsets of the other stems that each rendering, window or pass of shards is kept with; an example gets one
     of them. Default: the preset's."""
+    families: tuple[str, ...] = ()
+    """Rendering families of the song bank's splits (`bassbench.songs.families`), or "all"."""
     validation_songs: int = 64
     frames: int = 256
     warmup: int = 100
@@ -78,7 +80,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "small": {"steps": 10_000, "batch_size": 16, "learning_rate": 8e-4, "subsets": 1},
     "paper": {"steps": 500_000, "batch_size": 128, "learning_rate": 1e-4, "subsets": 8},
 }
-SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None, "subsets": 1}
+SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None, "subsets": 1, "families": []}
 """What a run had that was begun before there was the choice."""
 FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every", "shard_programs")
 

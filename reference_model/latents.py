@@ -152,6 +152,7 @@ def song_latents(
     songs: int | None = None,
     variants: int = 1,
     subsets: int = 1,
+    families: Sequence[str] = (),
     frames: int = 256,
     processes: int = 1,
     progress: bool = True,
@@ -161,7 +162,7 @@ def song_latents(
     Raises:
         BadInputError: data that cannot be used, more songs asked for than it has, or all too short.
     """
-    requests = training_requests(data, count=songs, variants=variants, subsets=subsets)
+    requests = training_requests(data, count=songs, variants=variants, subsets=subsets, families=families)
 
     def encoded(indices: Sequence[int]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         work = functools.partial(_render_and_encode, mix_autoencoder, bass_autoencoder)

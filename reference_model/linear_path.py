@@ -28,19 +28,28 @@ class LinearPath(nn.Module):
     """Fixed matrices between stacked features and latents of unit deviation."""
 
     components: Tensor
+    heard_mean: Tensor
     score_std: Tensor
     readout: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.frames = frames = 2 * config.frames_per_latent
-        self.register_buffer("components", torch.zeros(config.dims, frames * config.network_bins))
+        self.register_buffer("components", torch.zeros(config.components, frames * config.network_bins))
         self.register_buffer("score_std", torch.ones(config.dims))
         self.register_buffer("readout", torch.zeros(config.dims, frames * config.bins))
+        if config.components < config.dims:
+            self.register_buffer("heard_mean", torch.zeros(config.dims - config.components))
 
-    def encode(self, features: Tensor) -> Tensor:
-        """Features of all STFT frames of a latent frame, centred and weighted, to `(..., dims)` of deviation 1."""
-        return features.float() @ self.components.T / self.score_std
+    def encode(self, features: Tensor, heard: Tensor | None = None) -> Tensor:
+        """Features of all STFT frames of a latent frame, centred and weighted, to `(..., dims)` of deviation 1.
+
+        `heard` is what `Autoencoder.heard` gives of the same latent frames.
+        """
+        scores = features.float() @ self.components.T
+        if heard is not None:
+            scores = torch.cat([scores, heard - self.heard_mean], dim=-1)
+        return scores / self.score_std
 
     def decode(self, scores: Tensor, bins: slice = slice(None)) -> Tensor:
         """`(..., dims)` to `(..., frames * bins)` deviations from the mean log magnitude, of the bins asked for."""

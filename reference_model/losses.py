@@ -149,7 +149,7 @@ class Objective(nn.Module):
         model, bins = self.autoencoder, self.autoencoder.config.network_bins
         target = model.spectrum(audio)
         target_log = (magnitude(target) + model.config.floor).log()
-        latent = model.latent(target_log)
+        latent = model.latent(target_log, model.heard(audio))
         decoded = model.decoded(latent + latent_noise * model.latent_std)
         low, low_log = target[..., :bins], target_log[..., :bins]
         losses = {"reconstruction": reconstruction_loss(decoded.log_magnitude, low_log, model.feature_weight[:, None])}

@@ -47,6 +47,10 @@ class AutoencoderConfig:
     """Weight of the side beside the mid (1): at 0.5 the mid keeps its pitch better than at 1."""
     floor: float = 1e-4
     """eps of log(|S| + eps), where a sine at full scale has |S| = 1."""
+    chroma_dims: int = 0
+    """Latent dimensions, of `dims`, that are chroma and bass chroma (`harmony.py`): 24 or none."""
+    side_dims: int = 0
+    """Latent dimensions, of `dims`, that tell left from right (`sides.py`)."""
     integrate_phase: bool = False
     """The phase head gives derivatives of the phase, which are integrated (`reference_model.phase`), not the phase."""
 
@@ -58,6 +62,15 @@ class AutoencoderConfig:
             raise ValueError(f"window must be a multiple of hop, dims positive and the decoder not empty in {self}")
         if not self.linear_path and not self.encoder:
             raise ValueError("an autoencoder needs a linear path or an encoder network")
+        if self.chroma_dims not in (0, 24) or self.side_dims < 0 or self.components < 1:
+            raise ValueError(f"chroma takes 24 dimensions or none, and some must be left for components in {self}")
+        if self.components < self.dims and not self.linear_path:
+            raise ValueError("chroma and sides are part of the linear path")
+
+    @property
+    def components(self) -> int:
+        """Latent dimensions of the linear path that are components of the spectrum."""
+        return self.dims - self.chroma_dims - self.side_dims
 
     @property
     def bins(self) -> int:
@@ -75,8 +88,9 @@ class AutoencoderConfig:
         return R_TIME // self.hop
 
     def to_dict(self) -> dict:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
+        """Plain values for JSON, without those that weights from before there was the choice do not have."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value or name not in ("chroma_dims", "side_dims")}
 
     @classmethod
     def from_dict(cls, values: dict) -> "AutoencoderConfig":

@@ -303,7 +303,7 @@ def main() -> None:
         if os.environ.get("RANK", "0") == "0":
             held.enter_context(alone_in(settings.run))
         sources = [
-            training_stems(data, settings.which, count=count, processes=settings.processes)
+            training_stems(data, settings.which, count=count, families=settings.families, processes=settings.processes)
             for data, count in (
                 (settings.data, settings.clips),
                 (settings.validation_data, settings.validation_clips),

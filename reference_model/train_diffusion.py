@@ -239,6 +239,7 @@ def _latents(
             songs=songs,
             variants=variants,
             subsets=subsets,
+            families=config.families,
             frames=config.frames,
             processes=config.processes,
             progress=accelerator.is_main_process,

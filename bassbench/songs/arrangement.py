@@ -76,13 +76,14 @@ def arrange(
     subset: bool = False,
     subset_draw: int = 0,
     effects: bool = False,
+    transposition: int | None = None,
 ) -> Arrangement:
     """Draw one arrangement of `seconds` of a song from `start`.
 
     `vary` draws a transposition of -3 to 3 semitones (all pitched parts together, drums never), the bass program,
     and level (+-6 dB), pan and reverb of the other parts. `subset` keeps a random non-empty subset of the other
     parts, as in the paper's training pairs; another `subset_draw` keeps another one, for the same bass. `effects` draws
-    a timbre (`bassbench.songs.effects`).
+    a timbre (`bassbench.songs.effects`). `transposition` is used instead of the one that is drawn.
 
     Raises:
         BadInputError: the song has no bass, or nothing else sounds in the window.
@@ -108,6 +109,7 @@ def arrange(
         drawn = [part for i, part in enumerate(drawn) if kept[i] or (i == lone and not kept.any())]
     if not vary:
         shift, program, bass_over_mix = 0, bass.program, -2.0
+    shift = shift if transposition is None else transposition
     played = _transposed(bass_part(program, bass.notes), shift)
     parts = [_transposed(part, shift) for part in drawn]
     timbre = Timbre()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
@@ -14,15 +15,20 @@ from bassbench.cache import cache_folder, cache_path, content_hash
 from bassbench.errors import BadInputError
 from bassbench.files import parse_json
 from bassbench.songs.arrangement import Note
-from bassbench.songs.render import CLIP_SAMPLES, Clip, default_soundfont, render_clip
+from bassbench.songs.families import SOUND_FOLDERS, chosen
+from bassbench.songs.families import VERSION as FAMILIES_VERSION
+from bassbench.songs.render import CLIP_SAMPLES, Clip, render_clip
 from bassbench.songs.song_bank import Chord, Song, load_songs
+from bassbench.songs.soundfont import default_soundfont
 from bassbench.workers import in_processes
 
 _RENDERER = f"4;midirenderer {metadata.version('midirenderer')}"  # raise it when a rendering changes
 _EFFECTS = "1"  # raise the number when effects.py's output changes
 
 UNSEEN_FONT = "unseen-font"
-_SOUNDFONT_FOLDERS = tuple(map(Path, ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/usr/local/share/soundfonts")))
+HUMAN_MASTERED = "human-mastered"
+TEST_ONLY = ("human", UNSEEN_FONT, HUMAN_MASTERED)
+_MASTERED = ("tuning", "mastering")  # families that make a human piece the nearest to a record
 
 
 class ClipSource(Protocol):
@@ -51,6 +57,8 @@ class ClipRequest:
     """Varied timbres (`bassbench.songs.effects`), as for training."""
     soundfont: Path | None = None
     """None: the one that pretty_midi bundles."""
+    families: tuple[str, ...] = ()
+    """Rendering families (`bassbench.songs.families`), as `chosen` gives them."""
 
     @property
     def key(self) -> str:
@@ -60,6 +68,8 @@ class ClipRequest:
         truth = json.dumps([[*dataclasses.astuple(chord)] for chord in self.song.chords])
         font = (self.soundfont or default_soundfont()).name
         renderer = f"{_RENDERER};effects {_EFFECTS}" if self.effects else _RENDERER
+        if self.families:
+            renderer += f";families {FAMILIES_VERSION} {' '.join(self.families)}"
         return content_hash(renderer, font, self.song.midi, options, truth)
 
     def render(self) -> Clip:
@@ -72,6 +82,7 @@ class ClipRequest:
             subset=self.subset,
             subset_draw=self.subset_draw,
             effects=self.effects,
+            families=self.families,
             soundfont=self.soundfont,
         )
 
@@ -83,7 +94,7 @@ def unseen_soundfont() -> Path:
         BadInputError: it is not there.
     """
     named = os.environ.get("BASSBENCH_FLUIDR3")
-    places = [Path(named)] if named else [folder / "FluidR3_GM.sf2" for folder in _SOUNDFONT_FOLDERS]
+    places = [Path(named)] if named else [folder / "FluidR3_GM.sf2" for folder in SOUND_FOLDERS]
     for path in places:
         if path.is_file():
             return path
@@ -101,21 +112,28 @@ def clip_requests(
     samples: int | None = CLIP_SAMPLES,
     subset: bool = False,
     effects: bool = False,
+    families: Sequence[str] = (),
 ) -> list[ClipRequest]:
     """One request per song for the first `count` songs of a split, drawn evenly over it (None: all).
 
-    The split "unseen-font" is the test split played with another SoundFont (`unseen_soundfont`).
+    The split "unseen-font" is the test split played with another SoundFont (`unseen_soundfont`), "human-mastered" the
+    human pieces played with it, off concert pitch and through a record's end of chain.
 
     Raises:
-        BadInputError: unknown split, or more clips asked for than the split has songs.
+        BadInputError: unknown split, more clips asked for than the split has songs, or a rendering family that is
+            unknown or not installed.
     """
-    soundfont = unseen_soundfont() if split == UNSEEN_FONT else None
-    songs = load_songs("test" if split == UNSEEN_FONT else split)
+    soundfont = unseen_soundfont() if split in (UNSEEN_FONT, HUMAN_MASTERED) else None
+    songs = load_songs({UNSEEN_FONT: "test", HUMAN_MASTERED: "human"}.get(split, split))
+    on = chosen((*families, *(_MASTERED if split == HUMAN_MASTERED else ())))
     if count is not None and not 1 <= count <= len(songs):
         raise BadInputError(f"split '{split}' has {len(songs)} songs; asked for {count} clips")
     # A fixed shuffle, so that n clips are a sample of the whole split and the first n of n + 1.
     order = np.random.default_rng(2402).permutation(len(songs))[:count]
-    return [ClipRequest(songs[i], seed, samples, subset=subset, effects=effects, soundfont=soundfont) for i in order]
+    return [
+        ClipRequest(songs[i], seed, samples, subset=subset, effects=effects, soundfont=soundfont, families=on)
+        for i in order
+    ]
 
 
 def load_clips(split: str, count: int | None = None, *, seed: int = 0, progress: bool = True) -> list[Clip]:
@@ -169,7 +187,14 @@ class StemClips:
 
 
 def stem_clips(
-    split: str, which: str, count: int | None = None, *, seed: int = 0, processes: int = 1, progress: bool = True
+    split: str,
+    which: str,
+    count: int | None = None,
+    *,
+    seed: int = 0,
+    families: Sequence[str] = (),
+    processes: int = 1,
+    progress: bool = True,
 ) -> StemClips:
     """Render (once) whole songs of a split, timbres varied and some other parts left out, and give one stem of each.
 
@@ -178,7 +203,7 @@ def stem_clips(
     """
     if which not in ("mix", "bass"):
         raise BadInputError(f"a pair has the stems 'mix' and 'bass', not '{which}'")
-    requests = clip_requests(split, count, seed=seed, samples=None, subset=True, effects=True)
+    requests = clip_requests(split, count, seed=seed, samples=None, subset=True, effects=True, families=families)
     folder = cache_folder("clips")
     missing = [request for request in requests if not (folder / f"{request.key}.json").exists()]
     title = f"rendering {split} songs"

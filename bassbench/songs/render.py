@@ -1,21 +1,19 @@
 """Arrangements become audio: every part rendered as its own stem, or the mix and its bass, by a General-MIDI synth."""
 
 import dataclasses
-import functools
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import midirenderer
 import numpy as np
-import pretty_midi
-import soundfile
 
-from bassbench.audio import SAMPLE_RATE, fit_length, loudness, resample
+from bassbench.audio import SAMPLE_RATE, loudness
 from bassbench.errors import BadInputError
-from bassbench.songs.arrangement import Arrangement, Note, Part, arrange, song_generator, transposed
+from bassbench.songs.arrangement import Arrangement, Note, arrange, song_generator, transposed
 from bassbench.songs.effects import apply_effects
+from bassbench.songs.families import Production, chosen, key_of, perform, sing
+from bassbench.songs.production import finished, played_bass, played_mix
 from bassbench.songs.song_bank import Chord, Song
+from bassbench.songs.soundfont import render_parts
 
 CLIP_SAMPLES = 256 * 4096  # 23.8 s: the paper's training length
 _PEAK = 10 ** (-1 / 20)
@@ -40,43 +38,13 @@ class Clip:
     tempo: float
     bass_program: int
     key: str
+    tuning: float = 0.0
+    """Cents by which the whole piece is above concert pitch, if rendered by families."""
 
     @property
     def seconds(self) -> float:
         """Length of the clip in seconds."""
         return self.bass.shape[1] / SAMPLE_RATE
-
-
-def default_soundfont() -> Path:
-    """TimGM6mb, which pretty_midi bundles."""
-    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
-
-
-@functools.lru_cache(maxsize=2)
-def _soundfont_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot read the SoundFont ({error.strerror})") from None
-
-
-def render_parts(parts: Sequence[Part], seconds: float, *, soundfont: Path | None = None) -> np.ndarray:
-    """Render parts together as float32 `(2, samples)` at 44.1 kHz, at the synthesiser's own level."""
-    midi = pretty_midi.PrettyMIDI(resolution=960)
-    for part in parts:
-        instrument = pretty_midi.Instrument(part.program, part.is_drum, part.name)
-        instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, n.start, n.end) for n in part.notes]
-        controls = {7: part.volume, 10: part.pan, 91: part.reverb, 93: part.chorus}
-        instrument.control_changes = [pretty_midi.ControlChange(k, v, 0.0) for k, v in controls.items()]
-        bends = ((max(time, 0.0), int(np.clip(round(semitones * 4096), -8192, 8191))) for time, semitones in part.bends)
-        instrument.pitch_bends = [pretty_midi.PitchBend(value, time) for time, value in bends]
-        midi.instruments.append(instrument)
-    file = io.BytesIO()
-    midi.write(file)
-    wave = midirenderer.render_wave_from(_soundfont_bytes(soundfont or default_soundfont()), file.getvalue())
-    audio, rate = soundfile.read(io.BytesIO(wave), dtype="float32", always_2d=True)
-    samples = round(seconds * SAMPLE_RATE)
-    return fit_length(resample(audio.T, rate, SAMPLE_RATE), samples)
 
 
 def render_stems(
@@ -90,7 +58,7 @@ def render_stems(
     plan = arrange(song, seed, start=start, seconds=seconds)
     stems = {part.name: render_parts([part], seconds, soundfont=soundfont) for part in plan.others}
     mix = np.sum(list(stems.values()), axis=0)
-    bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont)
+    bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont, Production())
     return {"bass": bass * bass_gain * joint_gain} | {name: stem * joint_gain for name, stem in stems.items()}
 
 
@@ -104,12 +72,14 @@ def render_clip(
     subset: bool = False,
     subset_draw: int = 0,
     effects: bool = False,
+    families: Sequence[str] = (),
     soundfont: Path | None = None,
 ) -> Clip:
     """Render one (mix, bass) pair of `samples` (None: the whole song) with its ground truth.
 
     Deterministic given (song, seed, options). Without `start` the window is the song's own (human pieces) or drawn
-    from the seed. The bass is loudness-matched to the mix whatever its program.
+    from the seed. The bass is loudness-matched to the mix whatever its program. `families` are names of
+    `bassbench.songs.families.FAMILIES`.
 
     Raises:
         BadInputError: the song is shorter than the window, or has nothing to play in it.
@@ -120,10 +90,18 @@ def render_clip(
     if start is None:
         room = song.duration - seconds
         start = song.window if song.window else float(song_generator(song, seed + 1_000_003).uniform(0, room))
+    shift = key_of(song, seed) if "keys" in families else None
     options = {"vary": vary, "subset": subset, "effects": effects}
-    plan = arrange(song, seed, start=start, seconds=seconds, subset_draw=subset_draw, **options)
-    mix = apply_effects(render_parts(plan.others, seconds, soundfont=soundfont), plan.timbre.mix)
-    bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont)
+    plan = arrange(song, seed, start=start, seconds=seconds, subset_draw=subset_draw, transposition=shift, **options)
+    made = Production()
+    if families:
+        plan, made = perform(plan, song, seed, chosen(families))
+        made = sing(plan, made, song, seed, seconds)
+        mix = played_mix(plan, made, seconds, soundfont)
+    else:
+        mix = render_parts(plan.others, seconds, soundfont=soundfont)
+    mix = finished(apply_effects(mix, plan.timbre.mix), made)
+    bass_gain, joint_gain, bass = _balance(plan, mix, seconds, soundfont, made)
     return Clip(
         name=f"{song.name}-{seed}",
         song=song.name,
@@ -133,21 +111,22 @@ def render_clip(
         beats=plan.beats,
         downbeats=plan.downbeats,
         bass_notes=plan.bass.notes,
-        mix_notes=tuple(note for part in plan.others if not part.is_drum for note in part.notes),
+        mix_notes=(*(n for part in plan.others if not part.is_drum for n in part.notes), *made.voice_notes),
         tempo=song.tempo,
         bass_program=plan.bass.program,
         key=transposed(song.key, plan.transposition),
+        tuning=made.tuning,
     )
 
 
 def _balance(
-    plan: Arrangement, mix: np.ndarray, seconds: float, soundfont: Path | None
+    plan: Arrangement, mix: np.ndarray, seconds: float, soundfont: Path | None, made: Production
 ) -> tuple[float, float, np.ndarray]:
     layer = plan.timbre.layer
     doubled = (
         () if layer is None else (dataclasses.replace(plan.bass, program=layer, volume=plan.bass.volume * 2 // 3),)
     )
-    bass = render_parts([plan.bass, *doubled], seconds, soundfont=soundfont)
+    bass = played_bass(plan, made, seconds, [plan.bass, *doubled], soundfont)
     bass = apply_effects(bass, plan.timbre.bass)
     levels = loudness(mix), loudness(bass)
     bass_gain = 10 ** ((levels[0] + plan.bass_over_mix - levels[1]) / 20) if np.isfinite(levels).all() else 1.0

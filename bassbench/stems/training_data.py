@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bassbench.errors import BadInputError
 from bassbench.plugins import warn_once
-from bassbench.songs.clips import UNSEEN_FONT, ClipSource, StemClips, clip_requests, stem_clips
+from bassbench.songs.clips import TEST_ONLY, ClipSource, StemClips, clip_requests, stem_clips
 from bassbench.songs.render import CLIP_SAMPLES
 from bassbench.stems.coverage import Coverage
 from bassbench.stems.layouts import StemDataset, open_dataset
@@ -21,7 +21,12 @@ _LONG_WINDOWS, _WINDOWS = 4, 8  # a track
 
 
 def training_requests(
-    data: str, *, count: int | None = None, variants: int = 1, subsets: int = 1
+    data: str,
+    *,
+    count: int | None = None,
+    variants: int = 1,
+    subsets: int = 1,
+    families: Sequence[str] = (),
 ) -> Sequence[ClipSource]:
     """Requests for pairs to train on.
 
@@ -34,12 +39,14 @@ def training_requests(
             cannot be used.
     """
     if not Path(data).is_dir():
-        if data in ("human", UNSEEN_FONT):
+        if data in TEST_ONLY:
             raise BadInputError(f"the split '{data}' is for testing only; train on 'train'")
         return [
             request
             for seed in range(variants)
-            for request in clip_requests(data, count, seed=seed, samples=None, subset=True, effects=True)
+            for request in clip_requests(
+                data, count, seed=seed, samples=None, subset=True, effects=True, families=families
+            )
             for request in (dataclasses.replace(request, subset_draw=draw) for draw in range(subsets))
         ]
     dataset = _training_tracks(Path(data))
@@ -70,7 +77,7 @@ def _windows(dataset: StemDataset, seed: int, coverage: Coverage) -> Iterator[li
 
 
 def training_stems(
-    data: str, which: str, *, count: int | None = None, processes: int = 1
+    data: str, which: str, *, count: int | None = None, families: Sequence[str] = (), processes: int = 1
 ) -> StemClips | StemAudioClips | ShardedStems:
     """One stem ("mix" or "bass") of training clips, for the autoencoders; a folder of mixes will do for "mix".
 
@@ -82,7 +89,7 @@ def training_stems(
     if is_sharded(data):
         return sharded_stems(data, which)
     if not Path(data).is_dir():
-        return stem_clips(data, which, count, processes=processes)
+        return stem_clips(data, which, count, families=families, processes=processes)
     return training_clips(_training_tracks(Path(data)), which)
 
 

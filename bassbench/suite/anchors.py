@@ -12,7 +12,8 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
 from bassbench.songs.arrangement import Note, bass_part
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
+from bassbench.songs.soundfont import render_parts
 
 Anchor = Callable[[Clip, Clip, int], np.ndarray]
 Codec = Callable[[np.ndarray], np.ndarray]

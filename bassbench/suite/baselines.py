@@ -14,7 +14,7 @@ from bassbench.errors import BadInputError
 from bassbench.hearing.onsets import onset_envelope
 from bassbench.songs.arrangement import Note, bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
-from bassbench.songs.render import render_parts
+from bassbench.songs.soundfont import render_parts
 
 _RATE, _HOP = 22_050, 512
 _POOLED = 4  # frames of 5.8 ms: trackers are tuned for about 23

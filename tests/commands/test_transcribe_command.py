@@ -11,7 +11,7 @@ from bassbench.commands.transcribe import Transcribe, read_mono
 from bassbench.errors import BadInputError
 from bassbench.hearing.transcription import transcribe
 from bassbench.songs.arrangement import Note, Part
-from bassbench.songs.render import render_parts
+from bassbench.songs.soundfont import render_parts
 
 PLAYED = [Note(0.5 * i, 0.5 * i + 0.4, pitch, 100) for i, pitch in enumerate((28, 33, 40, 36, 33))]
 

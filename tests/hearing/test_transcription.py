@@ -11,7 +11,7 @@ from bassbench.hearing.onsets import onset_envelope
 from bassbench.hearing.transcription import comb_pitch, transcribe
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part
 from bassbench.songs.clips import load_clips
-from bassbench.songs.render import render_parts
+from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import noise
 
 

@@ -24,8 +24,9 @@ from bassbench.metrics.harmony import (
 from bassbench.metrics.metric import Scored
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part
 from bassbench.songs.clips import load_clips
-from bassbench.songs.render import Clip, render_clip, render_parts
+from bassbench.songs.render import Clip, render_clip
 from bassbench.songs.song_bank import Chord, Song
+from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import half_beat_late, other_song, real, semitone_up, silence
 
 MEASURE = {metric.name: metric.measure for metric in METRICS}

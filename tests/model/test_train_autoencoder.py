@@ -123,7 +123,7 @@ def test_averaged_weights_are_shipped_and_resumed(tmp_path: Path, monkeypatch: p
     [
         ({"accumulate": 0}, "--accumulate takes 1 to"),
         ({"ema": 1.0}, "--ema takes 0 to 0.999999"),
-        ({"linear_path": False}, "cannot do without"),
+        ({"linear_path": False}, "cannot be so: an autoencoder needs a linear path"),
     ],
 )
 def test_impossible_settings_are_refused(tmp_path: Path, changes: dict, message: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
 from bassbench.errors import BadInputError
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
-from bassbench.songs.render import CLIP_SAMPLES, render_clip, render_parts, render_stems
+from bassbench.songs.render import CLIP_SAMPLES, render_clip, render_stems
 from bassbench.songs.song_bank import Song
+from bassbench.songs.soundfont import render_parts
 
 
 def test_same_seed_same_bytes(song: Song) -> None:
