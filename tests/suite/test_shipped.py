@@ -22,7 +22,7 @@ METRICS = "FAD,KAD,prompt adherence,tiny level"
 
 
 @pytest.fixture(scope="module")
-def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What would be shipped of the tiny data at seven clips."""
     path = tmp_path_factory.mktemp("shipped") / "shipped.zip"
     with installed(PLUGIN):
@@ -30,9 +30,16 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         plan = make_plan(options, playing=False)
         measure(plan, Share())
         collect([plan], path)
-        yield path
+    return path
 
 
+@pytest.fixture
+def _plugin() -> Iterator[None]:
+    with installed(PLUGIN):
+        yield
+
+
+@pytest.mark.usefixtures("_plugin")
 def test_with_an_empty_cache_nothing_that_is_shipped_is_computed(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
