@@ -20,7 +20,7 @@ import numpy as np
 
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.embedders.cache import embed_cached
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, protocol
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.hearing.chroma import chroma
 from bassbench.hearing.pitch import bass_pitch

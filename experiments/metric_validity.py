@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from bassbench.cache import content_hash
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.metric import ClipMetric

@@ -14,7 +14,7 @@ import tyro
 
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, EMBEDDERS, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.bootstrap import Interval, mean_interval

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bassbench.__main__ import main
-from bassbench.embedders import embedder as embed
+from bassbench.embedders import registry as embedder_registry
 from bassbench.metrics import registry as metric_registry
 from bassbench.results.rows import Row, RowStore
 
@@ -35,7 +35,7 @@ def installed(*folders: Path) -> Iterator[None]:
 def forget() -> None:
     """Look plug-ins up anew."""
     metric_registry.clip_metrics.cache_clear()
-    for cached in (embed._added_embedder,):
+    for cached in (embedder_registry._added_embedder,):
         assert isinstance(cached, functools._lru_cache_wrapper)
         cached.cache_clear()
 

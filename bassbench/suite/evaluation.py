@@ -15,7 +15,7 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from bassbench.cache import cache_folder, content_hash
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, unknown_name
 from bassbench.files import write_text
 from bassbench.metrics.bootstrap import Interval

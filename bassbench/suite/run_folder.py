@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bassbench.embedders.embedder import PAIR_EMBEDDER
+from bassbench.embedders.registry import PAIR_EMBEDDER
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path, parse_json, read_lines, write_text
 from bassbench.suite.clip_rows import ClipRow, as_line, parse_row

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from bassbench.audio import fit_length
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_keyed, entry_name
-from bassbench.embedders.embedder import protocol
+from bassbench.embedders.registry import protocol
 from bassbench.errors import BadInputError
 from bassbench.metrics.adherence import accompanied
 from bassbench.metrics.bootstrap import RESAMPLES, Interval, mean_interval

@@ -17,7 +17,7 @@ from subjects import noise, reference_model, seconds
 
 from bassbench.audio import SAMPLE_RATE, read_audio, resample, write_audio
 from bassbench.embedders import musicnn
-from bassbench.embedders.embedder import EMBEDDERS, embed
+from bassbench.embedders.registry import EMBEDDERS, embed
 from bassbench.metrics.fad import frechet_distance
 from bassbench.metrics.gaussian import Gaussian
 
@@ -93,7 +93,7 @@ def test_fadtk_fad(measure: Measure, folders: tuple[Path, Path], fadtk: types.Mo
             self.model = musicnn.load_musicnn()
 
         def _get_embedding(self, audio: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(musicnn.tags_and_embeddings(self.model, audio.astype(np.float32))[1])
+            return torch.from_numpy(musicnn.musicnn_embeddings(self.model, audio.astype(np.float32)))
 
     loads = iter(range(10**6))
 
