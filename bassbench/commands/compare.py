@@ -13,10 +13,10 @@ from tqdm import tqdm
 from bassbench.errors import BadInputError, check_limits
 from bassbench.files import write_text
 from bassbench.metrics.fad import FewWindowsWarning
-from bassbench.metrics.paired import holm, paired_difference
 from bassbench.metrics.progress import phase
 from bassbench.metrics.registry import all_measures, chosen
 from bassbench.metrics.sets import SET_METRICS, SetMetric
+from bassbench.metrics.statistics import holm, paired_difference
 from bassbench.results.rows import Row, RowStore
 from bassbench.results.table import interval_text, markdown, protocol_differences, terminal
 from bassbench.suite.anchors import REAL

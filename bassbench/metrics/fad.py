@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from bassbench.errors import BadInputError
-from bassbench.metrics.bootstrap import resampled, shifted_interval
 from bassbench.metrics.gaussian import Gaussian
+from bassbench.metrics.statistics import resampled, shifted_interval
 
 Song = np.ndarray | Gaussian
 Resample = Literal["independent", "paired", "evaluated"]

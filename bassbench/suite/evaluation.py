@@ -18,12 +18,12 @@ from bassbench.cache import cache_folder, content_hash
 from bassbench.embedders.registry import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, unknown_name
 from bassbench.files import write_text
-from bassbench.metrics.bootstrap import Interval
 from bassbench.metrics.metric import ClipMetric
 from bassbench.metrics.probes import MATCH, Probe
 from bassbench.metrics.progress import phase
 from bassbench.metrics.registry import GATE, Measure, Metric, all_measures, chosen, clip_metrics
 from bassbench.metrics.sets import MIN_SONGS, SetMetric
+from bassbench.metrics.statistics import Interval
 from bassbench.plugins import warn_once
 from bassbench.results.ownership import alone_in
 from bassbench.results.rows import Measurement, Row, RowStore, measured

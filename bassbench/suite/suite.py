@@ -20,13 +20,13 @@ from bassbench.embedders.cache import embed_keyed, entry_name
 from bassbench.embedders.registry import protocol
 from bassbench.errors import BadInputError
 from bassbench.metrics.adherence import accompanied
-from bassbench.metrics.bootstrap import RESAMPLES, Interval, mean_interval
 from bassbench.metrics.gate import gate
 from bassbench.metrics.metric import ClipMetric, Scored
 from bassbench.metrics.probes import CLIPS as PROBED
 from bassbench.metrics.probes import MATCH, Probe
 from bassbench.metrics.registry import GATE, Gate, Measure, Metric
 from bassbench.metrics.sets import EmbeddedSets, SetMetric, Songs
+from bassbench.metrics.statistics import RESAMPLES, Interval, mean_interval
 from bassbench.plugins import warn_once
 from bassbench.results.rows import Measurement, canonical
 from bassbench.suite.clip_rows import ClipKey, ClipRow, ClipRowStore

@@ -7,8 +7,8 @@ import pytest
 
 from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
 from bassbench.hearing.pitch import bass_pitch
-from bassbench.metrics.bootstrap import mean_interval
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.metrics.statistics import mean_interval
 from bassbench.songs.render import Clip, render_clip
 from bassbench.songs.song_bank import Song
 from bassbench.suite.accompanist import Accompanist
