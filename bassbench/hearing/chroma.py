@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, resample
+from bassbench.hearing.cached import cached
 from bassbench.hearing.pitch import SILENT_RMS
-from bassbench.hearing.remembered import remembered
 
 _RATE = 11_025
 _WINDOW = 4096  # 0.37 s: semitones are told apart from 110 Hz on
@@ -45,7 +45,7 @@ class Key:
         return tuple((self.tonic + step) % 12 for step in _SCALES[self.mode])
 
 
-@remembered
+@cached
 def chroma(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Chroma:
     """Chroma of `(channels, samples)`, folded down to mono, from magnitudes (librosa).
 
@@ -64,9 +64,9 @@ def chroma(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Chroma:
     return Chroma(np.arange(len(strength)) * _HOP / _RATE, strength)
 
 
-def estimated_key(heard: Chroma) -> Key | None:
+def estimated_key(frames: Chroma) -> Key | None:
     """The key whose Krumhansl-Kessler profile correlates best with the mean chroma; None for silence."""
-    mean = heard.strength.mean(axis=0) if len(heard.strength) else np.zeros(12)
+    mean = frames.strength.mean(axis=0) if len(frames.strength) else np.zeros(12)
     if np.ptp(mean) == 0:
         return None
     profiles = {Key(k, mode): np.roll(ratings, k) for mode, ratings in _PROFILES.items() for k in range(12)}

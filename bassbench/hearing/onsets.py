@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 
 from bassbench.audio import SAMPLE_RATE, resample
-from bassbench.hearing.remembered import remembered
+from bassbench.hearing.cached import cached
 
 _RATE = 11_025
 _HOP = 64
@@ -32,7 +32,7 @@ class OnsetEnvelope:
     strength: np.ndarray
 
 
-@remembered
+@cached
 def onset_envelope(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> OnsetEnvelope:
     """Onset strength of `(channels, samples)`, folded down to mono: the mean over bands of the rise within 23 ms.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, resample
-from bassbench.hearing.remembered import remembered
+from bassbench.hearing.cached import cached
 
 LOWEST_HZ, HIGHEST_HZ = 35.0, 400.0
 SILENT_RMS = 1e-4
@@ -37,7 +37,7 @@ class PitchTrack:
         return 69 + 12 * np.log2(self.f0 / 440)
 
 
-@remembered
+@cached
 def bass_pitch(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> PitchTrack:
     """Track the pitch of a bass `(channels, samples)`, folded down to mono.
 

@@ -23,9 +23,9 @@ import numpy as np
 import scipy.fft
 
 from bassbench.audio import SAMPLE_RATE, resample
+from bassbench.hearing.cached import cached
 from bassbench.hearing.onsets import OnsetEnvelope, onset_envelope
 from bassbench.hearing.pitch import SILENT_RMS, PitchTrack, bass_pitch
-from bassbench.hearing.remembered import remembered
 from bassbench.songs.arrangement import Note
 
 _STRONG = 2.0
@@ -49,7 +49,7 @@ _LOWEST_PITCH, _HIGHEST_PITCH = 24, 67
 _PER_SEMITONE = 4
 
 
-@remembered
+@cached
 def transcribe(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> tuple[Note, ...]:
     """Notes of a bass `(channels, samples)` in order, never two at once; none for silence or noise.
 
