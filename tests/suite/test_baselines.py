@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
+from bassbench.audio import SAMPLE_RATE, loudness
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.metrics.statistics import mean_interval

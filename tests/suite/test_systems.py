@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from tiny_suite import PLUGIN, forget, installed
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import assert_audio_valid, loudness
+from bassbench.audio import loudness
 from bassbench.commands.list import List
 from bassbench.errors import BadInputError
 from bassbench.hearing.pitch import bass_pitch
