@@ -14,7 +14,7 @@ from bassbench.metrics.registry import GATE
 from bassbench.plugins import warn_once
 from bassbench.report.listen import Example, Sound
 from bassbench.songs.render import Clip
-from bassbench.stems.listing import AUDIO_SUFFIXES
+from bassbench.stems.files import AUDIO_SUFFIXES
 from bassbench.suite.clip_rows import ClipRowStore
 from bassbench.suite.clip_set import ClipEntry, open_clip_set
 from bassbench.suite.run_folder import RunConfig, read_config

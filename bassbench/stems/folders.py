@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from bassbench.errors import BadInputError
-from bassbench.stems.listing import audio_files, files_not_read, folders_below
+from bassbench.stems.files import audio_files, files_not_read, folders_below
 from bassbench.stems.roles import Kind, kinds
 from bassbench.stems.sums import holds, sum_among
 from bassbench.stems.track import BASS, Track

@@ -7,7 +7,7 @@ from pathlib import Path
 from bassbench.errors import BadInputError
 from bassbench.files import file_stem
 from bassbench.stems import folders, medleydb, mixes, moisesdb, musdb, slakh
-from bassbench.stems.listing import folders_below
+from bassbench.stems.files import folders_below
 from bassbench.stems.track import Track
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bassbench.errors import BadInputError
-from bassbench.stems.listing import folders_below
-from bassbench.stems.metadata import entry, read_mapping
+from bassbench.stems.files import entry, folders_below, read_mapping
 from bassbench.stems.roles import is_bass
 from bassbench.stems.track import BASS, Track
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bassbench.errors import BadInputError
-from bassbench.stems.listing import AUDIO_SUFFIXES, NOT_READ, below
+from bassbench.stems.files import AUDIO_SUFFIXES, NOT_READ, below
 from bassbench.stems.track import Track
 
 

@@ -7,8 +7,7 @@ bass it may hold tuba or bassoon.
 
 from pathlib import Path
 
-from bassbench.stems.listing import below
-from bassbench.stems.metadata import entry, read_mapping
+from bassbench.stems.files import below, entry, read_mapping
 from bassbench.stems.track import Track
 
 

@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from bassbench.errors import BadInputError
-from bassbench.stems.listing import folders_below
+from bassbench.stems.files import folders_below
 from bassbench.stems.track import BASS, Track
 
 SPLITS = ("train", "test")

@@ -9,8 +9,7 @@ were never rendered) are left out unless the metadata says that they were render
 from pathlib import Path
 
 from bassbench.errors import BadInputError
-from bassbench.stems.listing import folders_below
-from bassbench.stems.metadata import entry, read_mapping
+from bassbench.stems.files import entry, folders_below, read_mapping
 from bassbench.stems.track import BASS, Track
 
 SPLITS = ("train", "validation", "test", "omitted")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.stems.reading import read_header, read_window
+from bassbench.stems.files import read_header, read_window
 
 _PLACES = 12
 _LEFT = 0.1  # share of the power that may be left

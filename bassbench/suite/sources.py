@@ -17,7 +17,7 @@ from bassbench.files import file_stem
 from bassbench.metrics.metric import Scored
 from bassbench.plugins import warn_once
 from bassbench.songs.render import Clip
-from bassbench.stems.listing import AUDIO_SUFFIXES, audio_files
+from bassbench.stems.files import AUDIO_SUFFIXES, audio_files
 from bassbench.suite.anchors import OTHER, Anchor
 from bassbench.suite.anchors import VERSION as ANCHOR_VERSION
 from bassbench.suite.clip_set import ClipEntry
