@@ -20,13 +20,11 @@ from bassbench.metrics.statistics import holm, paired_difference
 from bassbench.results.rows import Row, RowStore
 from bassbench.results.table import interval_text, markdown, protocol_differences, terminal
 from bassbench.suite.anchors import REAL
-from bassbench.suite.clip_rows import ClipRow
 from bassbench.suite.clip_set import ClipEntry, open_clip_set
-from bassbench.suite.run_folder import ROWS, RunConfig, read_config, read_values
+from bassbench.suite.run_folder import ROWS, ClipRow, RunConfig, read_config, read_values
 from bassbench.suite.scoreboard import SIGNS
-from bassbench.suite.sources import FolderSource, Pieces, Source
+from bassbench.suite.sources import FolderSource, KeptSource, Pieces, Source
 from bassbench.suite.suite import Plan, embedded_sets, partners
-from bassbench.suite.system_source import KeptSource
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,7 @@ import tyro
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError, check_limits
 from bassbench.suite.evaluation import Evaluation, Subject, evaluate, processes, report_run
-from bassbench.suite.sources import FolderSource, Pieces, Source
-from bassbench.suite.system_source import SystemSource
+from bassbench.suite.sources import FolderSource, Pieces, Source, SystemSource
 from bassbench.suite.systems import load_system, parse_arguments, state_of
 
 

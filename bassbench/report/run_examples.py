@@ -15,9 +15,8 @@ from bassbench.plugins import warn_once
 from bassbench.report.listen import Example, Sound
 from bassbench.songs.render import Clip
 from bassbench.stems.files import AUDIO_SUFFIXES
-from bassbench.suite.clip_rows import ClipRowStore
 from bassbench.suite.clip_set import ClipEntry, open_clip_set
-from bassbench.suite.run_folder import RunConfig, read_config
+from bassbench.suite.run_folder import ClipRowStore, RunConfig, read_config
 
 
 def run_examples(folders: Sequence[Path], count: int) -> list[Example]:

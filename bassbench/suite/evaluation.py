@@ -28,12 +28,11 @@ from bassbench.plugins import warn_once
 from bassbench.results.ownership import alone_in
 from bassbench.results.rows import Measurement, Row, RowStore, measured
 from bassbench.suite.anchors import Codec, anchors
-from bassbench.suite.clip_rows import ClipRow, ClipRowStore
 from bassbench.suite.clip_set import ClipSet, open_clip_set, parts
-from bassbench.suite.run_folder import ROWS, TABLE, VALUES, RunConfig, start_run, write_values
+from bassbench.suite.run_folder import ROWS, TABLE, VALUES, ClipRow, ClipRowStore, RunConfig, start_run, write_values
 from bassbench.suite.scoreboard import markdown_board, terminal_board
 from bassbench.suite.shipped import AnchorClips, AnchorRows
-from bassbench.suite.sources import STYLES, AnchorSource, Pieces, Source
+from bassbench.suite.sources import STYLES, AnchorSource, Pieces, Source, SystemSource
 from bassbench.suite.suite import (
     SECONDS,
     Plan,
@@ -50,7 +49,6 @@ from bassbench.suite.suite import (
     play_clips,
     set_value,
 )
-from bassbench.suite.system_source import SystemSource
 from bassbench.training.pretrained import find_device
 
 

@@ -9,7 +9,7 @@ from bassbench.metrics.metric import Scored
 from bassbench.metrics.probes import Probe
 from bassbench.songs.render import Clip
 from bassbench.suite.anchors import half_beat
-from bassbench.suite.system_source import SystemSource
+from bassbench.suite.sources import SystemSource
 
 
 def altered_mix(way: str, clip: Clip, partner: Clip) -> np.ndarray:

@@ -16,7 +16,6 @@ import tyro
 from bassbench.embedders.shipped import SHIPPED, shipped_embeddings
 from bassbench.errors import exit_on_bad_input
 from bassbench.results.rows import Row, RowStore
-from bassbench.suite.clip_rows import ClipKey, ClipRow, ClipRowStore
 from bassbench.suite.evaluation import (
     Evaluation,
     Subject,
@@ -27,7 +26,7 @@ from bassbench.suite.evaluation import (
     processes,
     summarise,
 )
-from bassbench.suite.run_folder import ROWS
+from bassbench.suite.run_folder import ROWS, ClipKey, ClipRow, ClipRowStore
 from bassbench.suite.shipped import shipped, write_shipped
 from bassbench.suite.sources import AnchorSource, Pieces
 from bassbench.suite.suite import (

@@ -29,11 +29,10 @@ from bassbench.metrics.sets import EmbeddedSets, SetMetric, Songs
 from bassbench.metrics.statistics import RESAMPLES, Interval, mean_interval
 from bassbench.plugins import warn_once
 from bassbench.results.rows import Measurement, canonical
-from bassbench.suite.clip_rows import ClipKey, ClipRow, ClipRowStore
 from bassbench.suite.clip_set import ClipEntry
 from bassbench.suite.probing import probe_clip
-from bassbench.suite.sources import AnchorSource, Pieces, Source
-from bassbench.suite.system_source import SystemSource
+from bassbench.suite.run_folder import ClipKey, ClipRow, ClipRowStore
+from bassbench.suite.sources import AnchorSource, Pieces, Source, SystemSource
 
 VERSION = 2  # raise it when the suite itself would give other numbers
 EXPERIMENT = "suite"

@@ -16,9 +16,8 @@ from bassbench.report.meanings import metric_notes
 from bassbench.report.run_examples import run_examples
 from bassbench.results.rows import Measurement, RowStore, measured
 from bassbench.songs.render import Clip
-from bassbench.suite.clip_rows import ClipRow, ClipRowStore
 from bassbench.suite.clip_set import ClipEntry, ClipSet
-from bassbench.suite.run_folder import ROWS, RunConfig, start_run
+from bassbench.suite.run_folder import ROWS, ClipRow, ClipRowStore, RunConfig, start_run
 
 NAMES = ("song a-0", "song/b-0", "song c-0")
 

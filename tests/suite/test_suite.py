@@ -20,14 +20,12 @@ from bassbench.metrics.registry import all_measures
 from bassbench.results.ownership import alone_in
 from bassbench.results.rows import RowStore
 from bassbench.suite.anchors import REAL
-from bassbench.suite.clip_rows import ClipRowStore
 from bassbench.suite.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.suite.evaluation import Evaluation, make_plan, summarise
-from bassbench.suite.run_folder import read_values
+from bassbench.suite.run_folder import ClipRowStore, read_values
 from bassbench.suite.scoreboard import markdown_board, terminal_board
-from bassbench.suite.sources import AnchorSource
+from bassbench.suite.sources import AnchorSource, SystemSource
 from bassbench.suite.suite import Share, measure_clips, partners, play_clips
-from bassbench.suite.system_source import SystemSource
 from bassbench.suite.systems import load_system
 
 
