@@ -22,7 +22,7 @@ from bassbench.songs.render import CLIP_SAMPLES, Clip
 from bassbench.stems.checking import check_dataset
 from bassbench.stems.layouts import open_dataset
 from bassbench.suite.clip_set import open_clip_set, parts
-from bassbench.suite.sources import STYLES, Pieces
+from bassbench.suite.sources import STYLES, ClipPlan
 from bassbench.suite.suite import partners
 
 _FILES = ("mix.wav", "bass.wav", "style.wav", "truth.json")  # of a clip
@@ -122,7 +122,7 @@ class Render:
             raise unknown_name("style", self.style, STYLES)
         check_limits(self)
         entries = parts(open_clip_set(self.data, self.seconds), self.clips, 0).evaluated
-        pieces = Pieces(entries, partners(entries, self.seed), self.style, self.seed)
+        clips = ClipPlan(entries, partners(entries, self.seed), self.style, self.seed)
         folders = [self.out / file_stem(entry.name) for entry in entries]
         if not self.overwrite:
             paths = (folder / name for folder in folders for name in _FILES)
@@ -131,7 +131,7 @@ class Render:
             clip, folder = entry.load(), folders[index]
             write_audio(folder / "mix.wav", clip.mix)
             write_audio(folder / "bass.wav", clip.bass)
-            style = pieces.style_of(index, clip)
+            style = clips.style_of(index, clip)
             if style is not None:
                 write_audio(folder / "style.wav", style)
             write_truth(folder / "truth.json", clip)

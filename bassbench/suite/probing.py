@@ -27,9 +27,9 @@ def probe_clip(
 ) -> dict[str, float]:
     """The wanted probes' values by name; `match` says how well a bass fits, NaN where that cannot be said."""
     ways = list(dict.fromkeys(probe.way for probe in wanted))
-    partner = source.pieces.entries[source.pieces.partners[index]].load()
+    partner = source.clips.entries[source.clips.partners[index]].load()
     mixes = [altered_mix(way, scored.clip, partner) for way in ways]
-    seed = source.pieces.clip_seed(index)
+    seed = source.clips.clip_seed(index)
     names = [f"{scored.clip.name}, mix {way}" for way in ways]
     played = source.play(mixes, [scored.style] * len(ways), [seed] * len(ways), names=names)
     basses = dict(zip(ways, played, strict=True))

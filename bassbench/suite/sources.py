@@ -34,7 +34,7 @@ _TOLERANCE = 0.25  # seconds by which an output may miss the mix's length: a cod
 
 
 @dataclasses.dataclass(frozen=True)
-class Pieces:
+class ClipPlan:
     """The clips to be scored, the clip that each is paired with for anchors and probes, the style asked for, the seed.
 
     `style` is "none", "own" (the clip's real bass) or "other" (the partner's).
@@ -57,7 +57,7 @@ class Pieces:
 
 
 class Source(Protocol):
-    """Basses to be scored, by index of `pieces.entries`."""
+    """Basses to be scored, by index of `clips.entries`."""
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Source(Protocol):
         ...
 
     @property
-    def pieces(self) -> Pieces:
+    def clips(self) -> ClipPlan:
         """The clips."""
         ...
 
@@ -93,7 +93,7 @@ class AnchorSource:
 
     name: str
     anchor: Anchor
-    pieces: Pieces
+    clips: ClipPlan
     about: str = ""
 
     @property
@@ -107,17 +107,17 @@ class AnchorSource:
 
     def key(self, index: int) -> str:
         """Hash of the anchor, the clip, the seed, and the other song's clip where that is heard."""
-        clip, partner = (self.pieces.entries[i].key for i in (index, self.pieces.partners[index]))
-        other = partner if self.name == OTHER or self.pieces.style == "other" else ""
-        parts = (str(ANCHOR_VERSION), self.name, self.about, clip, other, str(self.pieces.clip_seed(index)))
+        clip, partner = (self.clips.entries[i].key for i in (index, self.clips.partners[index]))
+        other = partner if self.name == OTHER or self.clips.style == "other" else ""
+        parts = (str(ANCHOR_VERSION), self.name, self.about, clip, other, str(self.clips.clip_seed(index)))
         return content_hash("anchor", *parts)
 
     def give(self, index: int) -> Scored:
         """The clip with the anchor's bass."""
-        clip = self.pieces.entries[index].load()
-        partner = self.pieces.entries[self.pieces.partners[index]].load()
-        bass = self.anchor(clip, partner, self.pieces.clip_seed(index))
-        return Scored(clip, bass, self.pieces.style_of(index, clip))
+        clip = self.clips.entries[index].load()
+        partner = self.clips.entries[self.clips.partners[index]].load()
+        bass = self.anchor(clip, partner, self.clips.clip_seed(index))
+        return Scored(clip, bass, self.clips.style_of(index, clip))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class FolderSource:
 
     name: str
     folder: Path
-    pieces: Pieces
+    clips: ClipPlan
 
     def __post_init__(self) -> None:
         self.files  # noqa: B018 - found at once, so that nothing is measured if one is missing
@@ -145,10 +145,10 @@ class FolderSource:
             if path.stem in files:
                 raise BadInputError(f"{path}: there is {files[path.stem].name} too; keep one file a clip")
             files[path.stem] = path
-        songs = [entry.song for entry in self.pieces.entries]
+        songs = [entry.song for entry in self.clips.entries]
         found: list[Path] = []
         missing: list[str] = []
-        for entry in self.pieces.entries:
+        for entry in self.clips.entries:
             names = [file_stem(entry.name)] + [file_stem(entry.song)] * (songs.count(entry.song) == 1)
             path_of = next((files[name] for name in names if name in files), None)
             if path_of is None:
@@ -181,14 +181,14 @@ class FolderSource:
             content = self.files[index].read_bytes()
         except OSError as error:
             raise BadInputError(f"{self.files[index]}: cannot read ({error.strerror})") from None
-        return content_hash(self.pieces.entries[index].key, content)
+        return content_hash(self.clips.entries[index].key, content)
 
     def give(self, index: int) -> Scored:
         """The clip with the file's audio at 44.1 kHz; a length that differs by up to 0.25 s is made to fit."""
-        clip = self.pieces.entries[index].load()
+        clip = self.clips.entries[index].load()
         bass = read_audio(self.files[index])
         _check_length(bass.shape[1], clip.mix.shape[1], SAMPLE_RATE, str(self.files[index]))
-        return Scored(clip, fit_length(bass, clip.mix.shape[1]), self.pieces.style_of(index, clip))
+        return Scored(clip, fit_length(bass, clip.mix.shape[1]), self.clips.style_of(index, clip))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +197,7 @@ class KeptSource:
 
     name: str
     setting: dict[str, Any]
-    pieces: Pieces
+    clips: ClipPlan
     folder: Path
 
     def prepare(self, indexes: Sequence[int]) -> dict[int, float]:
@@ -211,16 +211,16 @@ class KeptSource:
             state = path.stat()
         except OSError as error:
             raise BadInputError(f"{path}: cannot read ({error.strerror})") from None
-        return content_hash(self.pieces.entries[index].key, _hash_of_samples(path, state.st_mtime_ns, state.st_size))
+        return content_hash(self.clips.entries[index].key, _hash_of_samples(path, state.st_mtime_ns, state.st_size))
 
     def give(self, index: int) -> Scored:
         """The clip with what was kept; NaN and Inf are kept as they came."""
-        clip = self.pieces.entries[index].load()
+        clip = self.clips.entries[index].load()
         bass = fit_length(_read(self._kept(index) or self._path(index, _SUFFIXES[0])), clip.mix.shape[1])
-        return Scored(clip, bass, self.pieces.style_of(index, clip))
+        return Scored(clip, bass, self.clips.style_of(index, clip))
 
     def _path(self, index: int, suffix: str) -> Path:
-        return self.folder / "audio" / (file_stem(self.pieces.entries[index].name) + suffix)
+        return self.folder / "audio" / (file_stem(self.clips.entries[index].name) + suffix)
 
     def _kept(self, index: int) -> Path | None:
         return next((path for suffix in _SUFFIXES if (path := self._path(index, suffix)).is_file()), None)
@@ -243,14 +243,14 @@ class SystemSource(KeptSource):
         Raises:
             BadInputError: a kept file cannot be read or deleted.
         """
-        kept = {index: path for index in range(len(self.pieces.entries)) if (path := self._kept(index))}
+        kept = {index: path for index in range(len(self.clips.entries)) if (path := self._kept(index))}
         stale = {index: path for index, path in kept.items() if fresh or _state(path) not in (self.state, "")}
         for path in stale.values():
             try:
                 path.unlink()
             except OSError as error:
                 raise BadInputError(f"{path}: cannot be played anew ({error.strerror})") from None
-        of = f"of {len(self.pieces.entries)} clips"
+        of = f"of {len(self.clips.entries)} clips"
         if stale and not fresh:
             print(f"{len(stale)} {of} are played anew: '{self.name}' has changed since", file=sys.stderr)
         if rest := len(kept) - len(stale):
@@ -263,10 +263,10 @@ class SystemSource(KeptSource):
             batch = indexes[start : start + self.batch_size]
             if all(self._kept(index) for index in batch):
                 continue
-            clips = [self.pieces.entries[index].load() for index in batch]
+            clips = [self.clips.entries[index].load() for index in batch]
             began = time.perf_counter()
-            styles = [self.pieces.style_of(index, clip) for index, clip in zip(batch, clips, strict=True)]
-            seeds = [self.pieces.clip_seed(index) for index in batch]
+            styles = [self.clips.style_of(index, clip) for index, clip in zip(batch, clips, strict=True)]
+            seeds = [self.clips.clip_seed(index) for index in batch]
             basses = self.play([clip.mix for clip in clips], styles, seeds, names=[clip.name for clip in clips])
             took = (time.perf_counter() - began) / len(batch)
             for index, bass in zip(batch, basses, strict=True):

@@ -232,7 +232,7 @@ def test_shares_of_several_processes_add_up_to_one(tmp_path: Path, processes: in
     results = []
     for count in (1, processes):
         folder = tmp_path / str(count)
-        source = SystemSource("tiny tone", {}, plan.pieces, folder, load_system("tiny-tone"), 3)
+        source = SystemSource("tiny tone", {}, plan.clips, folder, load_system("tiny-tone"), 3)
         store = ClipRowStore(folder)
         for process in reversed(range(count)):
             play_clips(plan, source, store, Share(process, count))
@@ -256,10 +256,10 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
             for k in range(times)
             for entry in data.clips[:6]
         )
-        pieces = dataclasses.replace(plan.pieces, entries=entries, partners=partners(entries, 0))
-        wide = dataclasses.replace(plan, pieces=pieces, batch_size=3, probes=())
+        clips = dataclasses.replace(plan.clips, entries=entries, partners=partners(entries, 0))
+        wide = dataclasses.replace(plan, clips=clips, batch_size=3, probes=())
         folder = tmp_path / str(times)
-        source = SystemSource("tiny tone", {}, pieces, folder, load_system("tiny-tone"), 3)
+        source = SystemSource("tiny tone", {}, clips, folder, load_system("tiny-tone"), 3)
         tracemalloc.start()
         play_clips(wide, source, ClipRowStore(folder), Share())
         measure_clips(wide, source, ClipRowStore(folder), Share())
