@@ -11,9 +11,9 @@ from bassbench.audio import SAMPLE_RATE, write_audio
 from bassbench.cache import content_hash
 from bassbench.commands.report import Report
 from bassbench.errors import BadInputError
-from bassbench.report import run_examples as examples_module
-from bassbench.report.meanings import metric_notes
-from bassbench.report.run_examples import run_examples
+from bassbench.report import examples as examples_module
+from bassbench.report.examples import run_examples
+from bassbench.report.notes import metric_notes
 from bassbench.results.rows import Measurement, RowStore, measured
 from bassbench.songs.render import Clip
 from bassbench.suite.clip_set import ClipEntry, ClipSet
