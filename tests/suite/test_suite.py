@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import shutil
+import signal
 import socket
-import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,24 +178,27 @@ def test_a_folder_may_hold_any_rate_and_channels(
 
 def test_killed_at_twenty_moments_the_rows_are_those_of_an_unbroken_run(tmp_path: Path) -> None:
     unbroken, generator = tmp_path / "unbroken", np.random.default_rng(0)
-    # Another seed than other tests, so that the anchors are measured too, and killed on the way.
-    began = time.monotonic()
-    metrics = "KAD,tiny level,output change (mix swapped)"
-    assert _child(arguments(unbroken, "--seed", "5", metrics=metrics), tmp_path / "cache0") == 0
-    whole = time.monotonic() - began
-    expected, values = RowStore(unbroken / "rows.jsonl").rows(), (unbroken / "values.jsonl").read_text()
+
+    def ran(place: Path, kill_at: int) -> int:
+        """The exit status, or minus the signal, of a run into `place`, killed at its write of that number."""
+        # Another seed than other tests, so that the anchors are measured too, and killed on the way.
+        command = arguments(place / "out", "--seed", "5", metrics="KAD,tiny level,output change (mix swapped)")
+        return ended(started(command, {"BASSBENCH_CACHE": str(place / "cache")}, kill=(place, kill_at)))
+
+    assert ran(unbroken, 0) == 0
+    expected, values = RowStore(unbroken / "out/rows.jsonl").rows(), (unbroken / "out/values.jsonl").read_text()
+    writes = int((unbroken / "writes").read_text())
+    assert writes > 50
     kills, rounds = 0, 0
     while kills < 20:
-        output, cache = tmp_path / f"killed{rounds}", tmp_path / f"cache{rounds + 1}"
-        while (
-            _child(arguments(output, "--seed", "5", metrics=metrics), cache, kill_after=generator.uniform(0, whole))
-            != 0
-        ):
+        place = tmp_path / f"killed{rounds}"
+        while (status := ran(place, int(generator.integers(1, writes + 1)))) != 0:
+            assert status == -signal.SIGKILL
             kills += 1
-        assert numbers(RowStore(output / "rows.jsonl").rows()) == numbers(expected)
-        assert (output / "values.jsonl").read_text() == values
+        assert numbers(RowStore(place / "out/rows.jsonl").rows()) == numbers(expected)
+        assert (place / "out/values.jsonl").read_text() == values
         rounds += 1
-    assert not list(tmp_path.glob("killed*/rows.jsonl.*"))
+    assert not list(tmp_path.glob("killed*/out/rows.jsonl.*"))
 
 
 def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
@@ -215,14 +218,6 @@ def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "2").glob("clips.*.jsonl"))) == 2
     one, two = (RowStore(tmp_path / count / "rows.jsonl").rows() for count in "12")
     assert numbers(one) == numbers(two)
-
-
-def _child(command: list[str], cache: Path, kill_after: float | None = None) -> int:
-    """Run a command in a process of its own, killed after some seconds; its exit status, or minus the signal."""
-    process = started(command, {"BASSBENCH_CACHE": str(cache)})
-    process.join(kill_after)
-    process.kill()
-    return ended(process)
 
 
 @pytest.mark.parametrize("processes", [2, 3])
