@@ -1,11 +1,10 @@
-"""Long form: drifts and rests by construction, seams that were made audible and seams that were not made at all."""
+"""Long form: drifts and rests by construction."""
 
 import numpy as np
 import pytest
-from scipy.ndimage import uniform_filter1d
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.metrics.long_form import METRICS, level_drift, seam_audibility, second_levels, sounding_share_by_quarter
+from bassbench.metrics.long_form import METRICS, level_drift, second_levels, sounding_share_by_quarter
 from bassbench.metrics.metric import Scored
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import Clip
@@ -20,11 +19,6 @@ def _noise(seconds: float, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def clip(song: Song) -> Clip:
     return cached_clip(ClipRequest(song, 5))
-
-
-@pytest.fixture(scope="module")
-def seams(clip: Clip) -> np.ndarray:
-    return np.random.default_rng(3).integers(SAMPLE_RATE, clip.bass.shape[1] - SAMPLE_RATE, 12)
 
 
 def test_levels_by_hand() -> None:
@@ -63,48 +57,11 @@ def test_a_bass_that_fades_out_or_stops_is_found(clip: Clip) -> None:
     assert np.isnan(METRICS[0].measure(silence)) and METRICS[1].measure(silence) == 0
 
 
-def test_places_without_seams_are_like_any_other(clip: Clip, seams: np.ndarray) -> None:
-    found = seam_audibility(clip.bass, seams)
-    assert found.seams == 12 and 0.25 < found.click < 0.75 and 0.25 < found.spectrum < 0.75
-
-
-def test_a_step_is_heard_as_a_click(clip: Clip, seams: np.ndarray) -> None:
-    stepped = clip.bass.copy()
-    for seam in seams:
-        stepped[:, seam:] += 0.05
-    assert seam_audibility(stepped - stepped.mean(), seams).click > 0.9
-    assert seam_audibility(stepped - stepped.mean(), seams + 3 * SAMPLE_RATE // 10).click < 0.75
-
-
-def test_another_sound_after_each_seam_is_a_change_of_spectrum(clip: Clip, seams: np.ndarray) -> None:
-    changed, noise = clip.bass.copy(), _noise(clip.seconds + 1)
-    borders = [*sorted(seams), changed.shape[1]]
-    for start, end in zip(borders[::2], borders[1::2], strict=False):
-        weight = np.zeros(changed.shape[1], dtype=np.float32)
-        weight[start:end] = 1
-        weight = uniform_filter1d(weight, 441)  # joined over 10 ms: no click
-        changed = (1 - weight) * changed + weight * noise[:, : changed.shape[1]]
-    assert seam_audibility(changed, seams).spectrum > 0.9
-
-
-def test_order_and_level_do_not_matter(clip: Clip, seams: np.ndarray) -> None:
-    one, other = seam_audibility(clip.bass, seams), seam_audibility(clip.bass / 4, seams[::-1].tolist())
-    assert (one.click, one.spectrum) == pytest.approx((other.click, other.spectrum), abs=1e-3)
-
-
-def test_undefined_without_seams_or_sound(clip: Clip) -> None:
-    for found in (seam_audibility(clip.bass, []), seam_audibility(np.zeros((2, 9000)), [4000])):
-        assert np.isnan([found.click, found.spectrum]).all()
-
-
 @pytest.mark.parametrize(
     ("act", "message"),
     [
         (lambda: second_levels(np.zeros(9)), "channels, samples"),
         (lambda: level_drift(np.full((2, 9), np.nan)), "NaN"),
-        (lambda: seam_audibility(_noise(1), [0]), "inside the audio"),
-        (lambda: seam_audibility(_noise(1), [SAMPLE_RATE]), "inside the audio"),
-        (lambda: seam_audibility(_noise(0.1), [2000]), "no other place"),
     ],
 )
 def test_bad_input_is_refused(act, message: str) -> None:
