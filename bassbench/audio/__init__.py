@@ -150,6 +150,17 @@ def resample(audio: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
     return np.ascontiguousarray(soxr.resample(audio.T, from_rate, to_rate, quality="VHQ").T, dtype=np.float32)
 
 
+def mono(audio: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
+    """The mean of the channels of `(channels, samples)` at another rate: float32 `(samples,)`.
+
+    Raises:
+        ValueError: the audio is not `(channels, samples)`, or holds NaN or Inf.
+    """
+    if audio.ndim != 2 or not np.isfinite(audio).all():
+        raise ValueError(f"expected finite audio (channels, samples), got shape {audio.shape}, NaN or Inf")
+    return resample(audio.mean(axis=0, dtype=np.float32)[None], from_rate, to_rate)[0]
+
+
 def loudness(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
     """Integrated loudness in LUFS (ITU-R BS.1770-4) of `(channels, samples)`; -inf for silence.
 

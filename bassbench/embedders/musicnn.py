@@ -24,7 +24,7 @@ from torch.nn import functional
 from bassbench.embedders.embedder import Embedder, WindowFunction
 from bassbench.errors import BadInputError
 
-SAMPLE_RATE = 16_000
+RATE = 16_000
 FFT = 512
 HOP = 256
 BANDS = 96
@@ -49,7 +49,7 @@ class LogMel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("window", torch.hann_window(FFT), persistent=False)
-        basis = torch.from_numpy(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT, n_mels=BANDS))
+        basis = torch.from_numpy(librosa.filters.mel(sr=RATE, n_fft=FFT, n_mels=BANDS))
         self.register_buffer("basis", basis, persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ def musicnn_embeddings(
     """
     patches = patch_count(audio.shape[-1], hop_frames)
     if audio.ndim != 1 or patches == 0:
-        raise BadInputError(f"MusiCNN needs mono audio of {PATCH_FRAMES * HOP / SAMPLE_RATE:.3f} s or more at 16 kHz")
+        raise BadInputError(f"MusiCNN needs mono audio of {PATCH_FRAMES * HOP / RATE:.3f} s or more at 16 kHz")
     device = model.dense.weight.device
     front_end = LogMel().to(device)
     padded = functional.pad(torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32)), (HOP, HOP))
@@ -273,9 +273,9 @@ def _loader(device: str) -> WindowFunction:
 # Patches side by side, as the authors' package cuts them: overlapping ones by half moved no anchor of 50 songs by 2 %.
 MUSICNN = Embedder(
     name="musicnn",
-    sample_rate=SAMPLE_RATE,
-    window=PATCH_FRAMES * HOP / SAMPLE_RATE,
-    hop=PATCH_FRAMES * HOP / SAMPLE_RATE,
+    sample_rate=RATE,
+    window=PATCH_FRAMES * HOP / RATE,
+    hop=PATCH_FRAMES * HOP / RATE,
     dim=PENULTIMATE,
     loader=_loader,
     weights_sha256=WEIGHTS_SHA256,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import librosa
 import numpy as np
 
-from bassbench.audio import SAMPLE_RATE, resample
+from bassbench.audio import SAMPLE_RATE, mono
 from bassbench.hearing.cached import cached
 from bassbench.hearing.pitch import SILENT_RMS
 
@@ -52,12 +52,10 @@ def chroma(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Chroma:
     Raises:
         ValueError: the audio is not `(channels, samples)`, or holds NaN or Inf.
     """
-    if audio.ndim != 2 or not np.isfinite(audio).all():
-        raise ValueError(f"expected finite audio (channels, samples), got shape {audio.shape}, NaN or Inf")
-    mono = resample(audio.mean(axis=0, dtype=np.float32)[None], sample_rate, _RATE)[0]
-    if not mono.size or np.sqrt(np.mean(mono**2)) < SILENT_RMS:
+    folded = mono(audio, sample_rate, _RATE)
+    if not folded.size or np.sqrt(np.mean(folded**2)) < SILENT_RMS:
         return Chroma(np.zeros(0), np.zeros((0, 12)))
-    magnitude = np.abs(librosa.stft(mono, n_fft=_WINDOW, hop_length=_HOP))
+    magnitude = np.abs(librosa.stft(folded, n_fft=_WINDOW, hop_length=_HOP))
     strength = librosa.feature.chroma_stft(S=magnitude, sr=_RATE, n_fft=_WINDOW, tuning=0.0, norm=None).T
     mean = strength.mean(axis=1, keepdims=True)
     strength = np.divide(strength, mean, out=np.zeros_like(strength), where=mean > 0)

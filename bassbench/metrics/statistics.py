@@ -65,7 +65,7 @@ def resampled(songs: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def shifted_interval(
-    value: float, replicate: Callable[[], float], replicates: int, level: float = 0.95, *, possible: bool
+    value: float, replicate: Callable[[], float], replicates: int, confidence: float = 0.95, *, possible: bool
 ) -> tuple[float, float, float]:
     """Ends of the percentile interval of `replicate()`, shifted so that replicates centre on `value`, and the shift.
 
@@ -76,7 +76,7 @@ def shifted_interval(
         return np.nan, np.nan, np.nan
     values = np.array([replicate() for _ in counted(range(replicates))])
     bias = float(values.mean() - value)
-    low, high = np.quantile(values - bias, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values - bias, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high), bias
 
 

@@ -86,7 +86,7 @@ def test_fadtk_fad(measure: Measure, folders: tuple[Path, Path], fadtk: types.Mo
 
     class MusicnnLoader(ModelLoader):
         def __init__(self) -> None:
-            super().__init__("musicnn", musicnn.PENULTIMATE, musicnn.SAMPLE_RATE)
+            super().__init__("musicnn", musicnn.PENULTIMATE, musicnn.RATE)
             self.device = torch.device("cpu")
 
         def load_model(self) -> None:
