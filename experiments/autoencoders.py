@@ -20,13 +20,13 @@ import numpy as np
 
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.embedders.cache import embed_cached
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, protocol
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.hearing.chroma import chroma
 from bassbench.hearing.pitch import bass_pitch
-from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.fad import fad
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.results.rows import Row
 from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval
+from bassbench.metrics.statistics import Interval
 from bassbench.results.rows import Row
 from bassbench.suite.anchors import REAL
 from experiments import playing, sizes, studies

@@ -17,9 +17,9 @@ from typing import Annotated
 import torch
 import tyro
 
-from bassbench.embedders.embedder import EMBEDDERS, protocol
+from bassbench.embedders.registry import EMBEDDERS, protocol
 from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
-from bassbench.metrics.bootstrap import Interval
+from bassbench.metrics.statistics import Interval
 from bassbench.results.rows import Row
 from bassbench.suite.anchors import Anchor
 from experiments import playing, sizes, studies

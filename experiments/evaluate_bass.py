@@ -9,9 +9,9 @@ import numpy as np
 from bassbench.embedders.cache import embed_cached
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics import harmony, level, rhythm
-from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.metrics.gate import gate
 from bassbench.metrics.metric import Scored
+from bassbench.metrics.statistics import Interval, mean_interval, statistic_interval
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Chord

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
 from bassbench.metrics.fad import FewWindowsWarning, Resample, fad, frechet_distance
 from bassbench.metrics.gaussian import Gaussian
+from bassbench.metrics.statistics import Interval, resampled, shifted_interval
 
 _REPLICATES = 100
 

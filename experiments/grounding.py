@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
+from bassbench.metrics.statistics import Interval, mean_interval, statistic_interval
 from bassbench.results.rows import Row
 from bassbench.songs.arrangement import BASS_PROGRAMS
 from experiments import playing, sizes, studies

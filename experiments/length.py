@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.results.rows import Row
 from bassbench.songs.clips import ClipRequest, clip_requests
 from bassbench.suite.anchors import OTHER, REAL, derangement

@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.metrics.bootstrap import Interval, statistic_interval
 from bassbench.metrics.harmony import chord_at
+from bassbench.metrics.statistics import Interval, statistic_interval
 from bassbench.songs.song_bank import Chord
 from reference_model.presets import R_TIME
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
-from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share, voiced_share
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.results.figure import curve_figure
 from bassbench.results.rows import Row
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.results.figure import save_figure
 from bassbench.results.rows import Row
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests

@@ -15,7 +15,7 @@ import numpy as np
 
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval, mean_interval
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.results.rows import Measurement, Row, RowStore
 from bassbench.songs.clips import ClipRequest, clip_requests
 from contrastive.encoder import Matcher

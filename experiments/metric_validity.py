@@ -17,12 +17,12 @@ import numpy as np
 import tyro
 
 from bassbench.cache import content_hash
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.metric import ClipMetric
 from bassbench.metrics.registry import all_metrics, chosen
 from bassbench.metrics.sets import MIN_SONGS, SetMetric
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.results.rows import Measurement, Row, RowStore, write_csv
 from bassbench.songs.clips import ClipRequest, clip_requests
 from bassbench.training.pretrained import find_device

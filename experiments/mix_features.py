@@ -26,7 +26,7 @@ from bassbench.cache import cache_folder, content_hash
 from bassbench.errors import exit_on_bad_input
 from bassbench.files import atomic_path, write_text
 from bassbench.hearing.chroma import chroma
-from bassbench.metrics.bootstrap import mean_interval
+from bassbench.metrics.statistics import mean_interval
 from bassbench.results.table import interval_text, markdown
 from bassbench.songs.arrangement import Note
 from bassbench.songs.clips import HUMAN_MASTERED, ClipRequest, cached_clip, clip_requests

@@ -14,13 +14,13 @@ import tyro
 
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, EMBEDDERS, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.hearing.pitch import bass_pitch
-from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.fad import FewWindowsWarning, fad, fad_difference
 from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.suite.anchors import CODEC, Anchor, anchors, derangement
 from bassbench.suite.anchors import VERSION as ANCHORS_VERSION

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import hypergeom
 
-from bassbench.metrics.bootstrap import RESAMPLES, Interval
+from bassbench.metrics.statistics import RESAMPLES, Interval
 
 
 def expected_retrieval(rank: np.ndarray, count: int, among: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ import torch
 from matplotlib.axes import Axes
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval
+from bassbench.metrics.statistics import Interval
 from bassbench.results.rows import Row
 from bassbench.results.table import require_one_protocol
 from bassbench.suite.anchors import CODEC, OTHER, REAL

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path, parse_json, write_text
-from bassbench.metrics.bootstrap import Interval
 from bassbench.metrics.progress import phase
+from bassbench.metrics.statistics import Interval
 from bassbench.results.ownership import alone_in
 from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
 from bassbench.results.table import markdown, table, terminal

@@ -18,10 +18,10 @@ import tyro
 
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metrics.bootstrap import Interval, mean_interval, statistic_interval
 from bassbench.metrics.gaussian import Gaussian
+from bassbench.metrics.statistics import Interval, mean_interval, statistic_interval
 from bassbench.results.rows import Row, RowStore
 from bassbench.songs.clips import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
 from bassbench.suite.anchors import OTHER, REAL, derangement

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_keyed
-from bassbench.embedders.embedder import protocol
+from bassbench.embedders.registry import protocol
 from bassbench.metrics.style import clip_embedding
 from bassbench.songs.arrangement import BASS_PROGRAMS, Part, arrange
 from bassbench.songs.song_bank import Song, load_songs

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.embedders.embedder import embed
+from bassbench.embedders.registry import embed
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.hearing.spectrum import log_mel
 from bassbench.metrics.fad import frechet_distance

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from valid_audio import assert_audio_valid
 
 from bassbench.audio import (
     SAMPLE_RATE,
-    assert_audio_valid,
     audio_blocks,
     fit_length,
     loudness,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import assert_audio_valid
-from bassbench.embedders.embedder import embed, protocol
+from bassbench.embedders.registry import embed, protocol
 from bassbench.metrics.fad import FewWindowsWarning, fad
 from bassbench.metrics.gate import gate
 from bassbench.results.rows import Measurement, RowStore, measured

@@ -10,7 +10,7 @@ import pytest
 from tiny_suite import PLUGIN, arguments, installed, row
 
 from bassbench.__main__ import main
-from bassbench.embedders.embedder import embed, find_embedder
+from bassbench.embedders.registry import embed, find_embedder
 from bassbench.metrics.registry import clip_metrics
 from bassbench.results.rows import RowStore
 from bassbench.suite.clip_set import open_clip_set

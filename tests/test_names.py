@@ -7,7 +7,7 @@ import pytest
 
 import contrastive.train
 from bassbench.commands.list import List
-from bassbench.embedders.embedder import find_embedder
+from bassbench.embedders.registry import find_embedder
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.metrics.registry import all_measures, chosen
 from bassbench.songs.song_bank import load_songs

@@ -8,9 +8,8 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.files import parse_json
 from bassbench.results.rows import RowStore
-from bassbench.stems.metadata import read_mapping
-from bassbench.suite.clip_rows import ClipRowStore
-from bassbench.suite.run_folder import CONFIG, VALUES, read_config, read_values
+from bassbench.stems.files import read_mapping
+from bassbench.suite.run_folder import CONFIG, VALUES, ClipRowStore, read_config, read_values
 from bassbench.suite.systems import parse_arguments
 from experiments.studies import kept_values
 from experiments.throughput import read

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from killing import die_at_write
 
 from bassbench.__main__ import main
-from bassbench.embedders import embedder as embed
+from bassbench.embedders import registry as embedder_registry
 from bassbench.metrics import registry as metric_registry
 from bassbench.results.rows import Row, RowStore
 
@@ -35,7 +36,7 @@ def installed(*folders: Path) -> Iterator[None]:
 def forget() -> None:
     """Look plug-ins up anew."""
     metric_registry.clip_metrics.cache_clear()
-    for cached in (embed._added_embedder,):
+    for cached in (embedder_registry._added_embedder,):
         assert isinstance(cached, functools._lru_cache_wrapper)
         cached.cache_clear()
 
@@ -66,8 +67,13 @@ def numbers(rows: list[Row]) -> list[tuple]:
     return [(r.key, *(str(number) for number in (r.value, r.low, r.high))) for r in rows]  # a NaN equals no other
 
 
-def started(command: list[str], environment: dict[str, str]) -> multiprocessing.context.ForkServerProcess:
+def started(
+    command: list[str], environment: dict[str, str], kill: tuple[Path, int] | None = None
+) -> multiprocessing.context.ForkServerProcess:
     """Start a command on the tiny plug-in in a process of its own.
+
+    With `kill` it dies at its write of that number below that folder (`killing.die_at_write`), and where it comes to
+    its end it leaves the number of its writes in the folder's file `writes`.
 
     It is forked from a server that has imported everything and computed nothing: a fork of the tests' own process,
     whose OpenMP threads it would lack, can wait for them for ever.
@@ -76,7 +82,7 @@ def started(command: list[str], environment: dict[str, str]) -> multiprocessing.
     server.set_forkserver_preload(
         ["tiny_suite", "bassbench.suite.evaluation", "bassbench.suite.systems", "contrastive.metric"]
     )
-    process = server.Process(target=_command, args=(command, environment))
+    process = server.Process(target=_command, args=(command, environment, kill))
     process.start()
     return process
 
@@ -88,8 +94,9 @@ def ended(process: multiprocessing.context.ForkServerProcess) -> int:
     return process.exitcode
 
 
-def _command(command: list[str], environment: dict[str, str]) -> None:
+def _command(command: list[str], environment: dict[str, str], kill: tuple[Path, int] | None) -> None:
     os.environ |= environment
+    writes = die_at_write(*kill) if kill else None
     torch.set_num_threads(1)
     with (
         Path(os.devnull).open("w") as nowhere,
@@ -98,3 +105,5 @@ def _command(command: list[str], environment: dict[str, str]) -> None:
         installed(PLUGIN),
     ):
         main(command)
+    if kill and writes:
+        (kill[0] / "writes").write_text(str(writes()))

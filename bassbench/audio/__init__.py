@@ -150,6 +150,17 @@ def resample(audio: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
     return np.ascontiguousarray(soxr.resample(audio.T, from_rate, to_rate, quality="VHQ").T, dtype=np.float32)
 
 
+def mono(audio: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
+    """The mean of the channels of `(channels, samples)` at another rate: float32 `(samples,)`.
+
+    Raises:
+        ValueError: the audio is not `(channels, samples)`, or holds NaN or Inf.
+    """
+    if audio.ndim != 2 or not np.isfinite(audio).all():
+        raise ValueError(f"expected finite audio (channels, samples), got shape {audio.shape}, NaN or Inf")
+    return resample(audio.mean(axis=0, dtype=np.float32)[None], from_rate, to_rate)[0]
+
+
 def loudness(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
     """Integrated loudness in LUFS (ITU-R BS.1770-4) of `(channels, samples)`; -inf for silence.
 
@@ -178,12 +189,3 @@ def fit_length(audio: np.ndarray, samples: int) -> np.ndarray:
         return audio[..., :samples]
     padding = [(0, 0)] * (audio.ndim - 1) + [(0, samples - audio.shape[-1])]
     return np.pad(audio, padding)
-
-
-def assert_audio_valid(audio: np.ndarray, *, samples: int | None = None) -> None:
-    """Assert that `(2, samples)` is finite, within full scale, not silent and of the expected length."""
-    assert audio.ndim == 2 and audio.shape[0] == 2, f"expected (2, samples), got {audio.shape}"
-    assert samples is None or audio.shape[1] == samples, f"expected {samples} samples, got {audio.shape[1]}"
-    assert np.isfinite(audio).all(), "audio holds NaN or Inf"
-    peak = float(np.abs(audio).max())
-    assert 1e-4 < peak <= 1.0, f"peak {peak} is silent or out of range"

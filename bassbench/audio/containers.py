@@ -129,7 +129,7 @@ def _may_be_mp3(head: bytes) -> bool:
 
 def _mp3_frames(data: bytes) -> Iterator[tuple[int, int]]:
     """Where each frame of layer III begins, and its header (ISO 11172-3, 2.4.1.3)."""
-    at, alike = 0, 0
+    at, same = 0, 0
     if data.startswith(b"ID3") and len(data) > 10:
         at = 10 + sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
     if data[at : at + 4] == b"fLaC":
@@ -137,8 +137,8 @@ def _mp3_frames(data: bytes) -> Iterator[tuple[int, int]]:
     while at + 4 <= len(data):
         header = int.from_bytes(data[at : at + 4], "big")
         length = _mp3_length(header)
-        if length and (not alike or header & 0xFFFE0C00 == alike):  # of one version, layer and sample rate
-            alike = header & 0xFFFE0C00
+        if length and (not same or header & 0xFFFE0C00 == same):  # of one version, layer and sample rate
+            same = header & 0xFFFE0C00
             yield at, header
             at += length
         else:

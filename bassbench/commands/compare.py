@@ -13,20 +13,18 @@ from tqdm import tqdm
 from bassbench.errors import BadInputError, check_limits
 from bassbench.files import write_text
 from bassbench.metrics.fad import FewWindowsWarning
-from bassbench.metrics.paired import holm, paired_difference
 from bassbench.metrics.progress import phase
 from bassbench.metrics.registry import all_measures, chosen
 from bassbench.metrics.sets import SET_METRICS, SetMetric
+from bassbench.metrics.statistics import holm, paired_difference
 from bassbench.results.rows import Row, RowStore
 from bassbench.results.table import interval_text, markdown, protocol_differences, terminal
 from bassbench.suite.anchors import REAL
-from bassbench.suite.clip_rows import ClipRow
 from bassbench.suite.clip_set import ClipEntry, open_clip_set
-from bassbench.suite.run_folder import ROWS, RunConfig, read_config, read_values
+from bassbench.suite.run_folder import ROWS, ClipRow, RunConfig, read_config, read_values
 from bassbench.suite.scoreboard import SIGNS
-from bassbench.suite.sources import FolderSource, Pieces, Source
+from bassbench.suite.sources import ClipPlan, FolderSource, KeptSource, Source
 from bassbench.suite.suite import Plan, embedded_sets, partners
-from bassbench.suite.system_source import KeptSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,34 +164,34 @@ def _set_line(one: _Run, other: _Run, name: str, clips: Sequence[str], seed: int
     if metric.difference is None:
         return {**line, "difference": "no paired test"}, nan
     plans = [_plan(run, metric, clips) for run in (one, other)]
-    sets = [embedded_sets(plan, _source(run, plan.pieces)) for run, plan in zip((one, other), plans, strict=True)]
+    sets = [embedded_sets(plan, _source(run, plan.clips)) for run, plan in zip((one, other), plans, strict=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewWindowsWarning)  # said when the runs were scored
         result = metric.difference(sets[0].reference, sets[0].bass, sets[1].bass, np.random.default_rng(seed))
     if not whole:
         line = {"first": "", "second": ""}  # these were measured on other clips
-    songs = len({entry.song for entry in plans[0].pieces.entries})
+    songs = len({entry.song for entry in plans[0].clips.entries})
     return {**line, "difference": interval_text(result.value, result.low, result.high), "songs": str(songs)}, nan
 
 
-def _plan(run: _Run, metric: SetMetric, clips: Sequence[str]) -> Plan:
+def _plan(run: _Run, metric: SetMetric, names: Sequence[str]) -> Plan:
     config = run.config
     data = open_clip_set(config.data, config.seconds)
     known = {entry.name: entry for entry in data.clips}
     missing = [name for name in (*config.clips, *config.reference) if name not in known]
     if missing:
         raise BadInputError(f"data '{config.data}' no longer has the clip {missing[0]} of {run.folder}; score again")
-    entries = tuple(known[name] for name in clips)
+    entries = tuple(known[name] for name in names)
     reference: tuple[ClipEntry, ...] = tuple(known[name] for name in config.reference)
-    pieces = Pieces(entries, partners(entries, config.seed), config.style, config.seed)
-    return Plan(data.name, pieces, reference, (metric,), (), config.embedder, config.pair_embedder, "cpu")
+    clips = ClipPlan(entries, partners(entries, config.seed), config.style, config.seed)
+    return Plan(data.name, clips, reference, (metric,), (), config.embedder, config.pair_embedder, "cpu")
 
 
-def _source(run: _Run, pieces: Pieces) -> Source:
+def _source(run: _Run, clips: ClipPlan) -> Source:
     config = run.config
     if config.outputs:
-        return FolderSource(config.system, Path(config.outputs), pieces)
-    return KeptSource(config.system, config.setting, pieces, run.folder)
+        return FolderSource(config.system, Path(config.outputs), clips)
+    return KeptSource(config.system, config.setting, clips, run.folder)
 
 
 def _labels(one: _Run, other: _Run) -> tuple[str, str]:

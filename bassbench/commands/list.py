@@ -9,8 +9,8 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from bassbench.embedders.embedder import EMBEDDERS, find_embedder
 from bassbench.embedders.fadtk import FADTK_MODELS, PREFIX
+from bassbench.embedders.registry import EMBEDDERS, find_embedder
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.metrics.registry import all_measures
 from bassbench.metrics.sets import SetMetric

@@ -7,9 +7,9 @@ from typing import Annotated
 import tyro
 
 from bassbench.errors import BadInputError, check_limits
-from bassbench.report import write_report
-from bassbench.report.meanings import metric_notes
-from bassbench.report.run_examples import run_examples
+from bassbench.report.examples import run_examples
+from bassbench.report.notes import metric_notes
+from bassbench.report.page import write_report
 from bassbench.results.ownership import note_written, refuse_foreign
 from bassbench.results.rows import Row, RowStore
 from bassbench.suite.run_folder import CONFIG, ROWS

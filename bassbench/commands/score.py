@@ -8,9 +8,8 @@ import tyro
 
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError, check_limits
-from bassbench.suite.evaluation import Evaluation, Subject, evaluate, processes, report_run
-from bassbench.suite.sources import FolderSource, Pieces, Source
-from bassbench.suite.system_source import SystemSource
+from bassbench.suite.evaluation import Candidate, Evaluation, evaluate, processes, report_run
+from bassbench.suite.sources import ClipPlan, FolderSource, Source, SystemSource
 from bassbench.suite.systems import load_system, parse_arguments, state_of
 
 
@@ -31,13 +30,13 @@ class Score(Evaluation):
         """
         name = self.name or self.folder.resolve().name
 
-        def source(pieces: Pieces, output: Path) -> Source:
+        def source(clips: ClipPlan, output: Path) -> Source:
             if output.resolve() == self.folder.resolve():
                 raise BadInputError(f"{output}: holds the audio; results go to a folder of their own, see --output")
-            return FolderSource(name, self.folder, pieces)
+            return FolderSource(name, self.folder, clips)
 
         outputs = str(self.folder.resolve())
-        folder, rows = evaluate(self, Subject(name, "score", {}, source, outputs=outputs))
+        folder, rows = evaluate(self, Candidate(name, "score", {}, source, outputs=outputs))
         report_run(folder, rows, name)
 
 
@@ -70,11 +69,11 @@ class Run(Evaluation):
         state = state_of(system, setting, self.system)
         codec = getattr(system, "codec", None)
 
-        def source(pieces: Pieces, output: Path) -> Source:
-            return SystemSource(name, setting, pieces, output, system, self.batch_size, state)
+        def source(clips: ClipPlan, output: Path) -> Source:
+            return SystemSource(name, setting, clips, output, system, self.batch_size, state)
 
         made_with = [self.system, *sorted(self.arguments)]
         codec_name = content_hash(*[str(system.codec_key)] if hasattr(system, "codec_key") else made_with)[:8]
-        subject = Subject(name, self.system, setting, source, codec=codec, codec_name=codec_name)
-        folder, rows = evaluate(self, subject, fresh=self.fresh)
+        candidate = Candidate(name, self.system, setting, source, codec=codec, codec_name=codec_name)
+        folder, rows = evaluate(self, candidate, fresh=self.fresh)
         report_run(folder, rows, name)

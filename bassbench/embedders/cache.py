@@ -11,7 +11,7 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import cache_folder, content_hash
-from bassbench.embedders.embedder import embed, protocol
+from bassbench.embedders.registry import embed, protocol
 from bassbench.embedders.shipped import shipped_embeddings
 from bassbench.files import atomic_path
 
@@ -19,7 +19,7 @@ from bassbench.files import atomic_path
 def embed_cached(
     audio: np.ndarray, embedder: str, sample_rate: int = SAMPLE_RATE, *, device: str = "cpu"
 ) -> np.ndarray:
-    """`bassbench.embedders.embedder.embed` of audio `(channels, samples)`: float32 `(windows, dim)`, computed once.
+    """`bassbench.embedders.registry.embed` of audio `(channels, samples)`: float32 `(windows, dim)`, computed once.
 
     A damaged entry is computed again. Where the cache cannot be written the embedding is merely not kept.
 

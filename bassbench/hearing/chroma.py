@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import librosa
 import numpy as np
 
-from bassbench.audio import SAMPLE_RATE, resample
+from bassbench.audio import SAMPLE_RATE, mono
+from bassbench.hearing.cached import cached
 from bassbench.hearing.pitch import SILENT_RMS
-from bassbench.hearing.remembered import remembered
 
 _RATE = 11_025
 _WINDOW = 4096  # 0.37 s: semitones are told apart from 110 Hz on
@@ -45,28 +45,26 @@ class Key:
         return tuple((self.tonic + step) % 12 for step in _SCALES[self.mode])
 
 
-@remembered
+@cached
 def chroma(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Chroma:
     """Chroma of `(channels, samples)`, folded down to mono, from magnitudes (librosa).
 
     Raises:
         ValueError: the audio is not `(channels, samples)`, or holds NaN or Inf.
     """
-    if audio.ndim != 2 or not np.isfinite(audio).all():
-        raise ValueError(f"expected finite audio (channels, samples), got shape {audio.shape}, NaN or Inf")
-    mono = resample(audio.mean(axis=0, dtype=np.float32)[None], sample_rate, _RATE)[0]
-    if not mono.size or np.sqrt(np.mean(mono**2)) < SILENT_RMS:
+    folded = mono(audio, sample_rate, _RATE)
+    if not folded.size or np.sqrt(np.mean(folded**2)) < SILENT_RMS:
         return Chroma(np.zeros(0), np.zeros((0, 12)))
-    magnitude = np.abs(librosa.stft(mono, n_fft=_WINDOW, hop_length=_HOP))
+    magnitude = np.abs(librosa.stft(folded, n_fft=_WINDOW, hop_length=_HOP))
     strength = librosa.feature.chroma_stft(S=magnitude, sr=_RATE, n_fft=_WINDOW, tuning=0.0, norm=None).T
     mean = strength.mean(axis=1, keepdims=True)
     strength = np.divide(strength, mean, out=np.zeros_like(strength), where=mean > 0)
     return Chroma(np.arange(len(strength)) * _HOP / _RATE, strength)
 
 
-def estimated_key(heard: Chroma) -> Key | None:
+def estimated_key(frames: Chroma) -> Key | None:
     """The key whose Krumhansl-Kessler profile correlates best with the mean chroma; None for silence."""
-    mean = heard.strength.mean(axis=0) if len(heard.strength) else np.zeros(12)
+    mean = frames.strength.mean(axis=0) if len(frames.strength) else np.zeros(12)
     if np.ptp(mean) == 0:
         return None
     profiles = {Key(k, mode): np.roll(ratings, k) for mode, ratings in _PROFILES.items() for k in range(12)}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from bassbench.audio import SAMPLE_RATE, resample
-from bassbench.hearing.remembered import remembered
+from bassbench.audio import SAMPLE_RATE, mono
+from bassbench.hearing.cached import cached
 
 _RATE = 11_025
 _HOP = 64
@@ -32,20 +32,18 @@ class OnsetEnvelope:
     strength: np.ndarray
 
 
-@remembered
+@cached
 def onset_envelope(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> OnsetEnvelope:
     """Onset strength of `(channels, samples)`, folded down to mono: the mean over bands of the rise within 23 ms.
 
     Levels more than 50 dB below the loudest band do not count, so the strength does not depend on the gain.
 
     Raises:
-        ValueError: the audio holds NaN or Inf.
+        ValueError: the audio is not `(channels, samples)`, or holds NaN or Inf.
     """
-    if audio.ndim != 2 or not np.isfinite(audio).all():
-        raise ValueError(f"expected finite audio (channels, samples), got shape {audio.shape}, NaN or Inf")
-    mono = resample(audio.mean(axis=0, dtype=np.float32)[None], sample_rate, _RATE)[0]
+    folded = mono(audio, sample_rate, _RATE)
     # Half a window and the lag of silence before the start, so that a note at time 0 has an onset.
-    padded = np.pad(mono, (_WINDOW // 2 + _LAG * _HOP, _WINDOW // 2))
+    padded = np.pad(folded, (_WINDOW // 2 + _LAG * _HOP, _WINDOW // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
     taper = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
     bins = np.ceil(np.array(_EDGES_HZ) * _WINDOW / _RATE).astype(int)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bassbench.audio import SAMPLE_RATE, resample
-from bassbench.hearing.remembered import remembered
+from bassbench.audio import SAMPLE_RATE, mono
+from bassbench.hearing.cached import cached
 
 LOWEST_HZ, HIGHEST_HZ = 35.0, 400.0
 SILENT_RMS = 1e-4
@@ -37,7 +37,7 @@ class PitchTrack:
         return 69 + 12 * np.log2(self.f0 / 440)
 
 
-@remembered
+@cached
 def bass_pitch(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> PitchTrack:
     """Track the pitch of a bass `(channels, samples)`, folded down to mono.
 
@@ -45,16 +45,14 @@ def bass_pitch(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> PitchTrack:
     the loud frames (95th percentile) and above -80 dBFS. Audio shorter than a frame has no frames.
 
     Raises:
-        ValueError: the audio holds NaN or Inf.
+        ValueError: the audio is not `(channels, samples)`, or holds NaN or Inf.
     """
-    if not np.isfinite(audio).all():
-        raise ValueError("cannot track the pitch of audio that holds NaN or Inf")
-    mono = resample(audio.mean(axis=0, dtype=np.float32)[None], sample_rate, _RATE)[0].astype(np.float64)
+    folded = mono(audio, sample_rate, _RATE).astype(np.float64)
     longest = int(np.ceil(_RATE / LOWEST_HZ)) + 1
     length = _WINDOW + longest
-    if len(mono) < length:
+    if len(folded) < length:
         return PitchTrack(*(np.zeros(0, kind) for kind in (float, float, bool, float)))
-    frames = np.lib.stride_tricks.sliding_window_view(mono, length)[::_HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(folded, length)[::_HOP]
     blocks = [_period(frames[start : start + _BLOCK], longest) for start in range(0, len(frames), _BLOCK)]
     lag, dip, level = (np.concatenate(values) for values in zip(*blocks, strict=True))
     loud = np.quantile(level, 0.95)

@@ -32,11 +32,3 @@ def log_mel(
     """Natural log of the mel power `(..., bands, frames)`; the lowest band starts at 20 Hz, below a low B."""
     basis = _mel_basis(sample_rate, window, bands, low, min(high, sample_rate / 2))
     return np.log(np.maximum(basis @ power_spectrogram(audio, window=window, hop=hop), floor)).astype(np.float32)
-
-
-def log_spectral_distance(real: np.ndarray, other: np.ndarray, *, window: int = 4096, hop: int = 1024) -> float:
-    """Mean over frames of the root mean square difference of log power spectra, in dB; floor at -80 dB of the peak."""
-    spectra = [power_spectrogram(audio, window=window, hop=hop) for audio in (real, other)]
-    floor = max(float(spectra[0].max()), 1e-12) * 1e-8
-    first, second = (10 * np.log10(np.maximum(spectrum, floor)) for spectrum in spectra)
-    return float(np.sqrt(((first - second) ** 2).mean(axis=-2)).mean())

@@ -22,10 +22,10 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 
-from bassbench.audio import SAMPLE_RATE, resample
+from bassbench.audio import SAMPLE_RATE, mono
+from bassbench.hearing.cached import cached
 from bassbench.hearing.onsets import OnsetEnvelope, onset_envelope
 from bassbench.hearing.pitch import SILENT_RMS, PitchTrack, bass_pitch
-from bassbench.hearing.remembered import remembered
 from bassbench.songs.arrangement import Note
 
 _STRONG = 2.0
@@ -49,7 +49,7 @@ _LOWEST_PITCH, _HIGHEST_PITCH = 24, 67
 _PER_SEMITONE = 4
 
 
-@remembered
+@cached
 def transcribe(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> tuple[Note, ...]:
     """Notes of a bass `(channels, samples)` in order, never two at once; none for silence or noise.
 
@@ -59,9 +59,9 @@ def transcribe(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> tuple[Note,
     envelope, track = onset_envelope(audio, sample_rate), bass_pitch(audio, sample_rate)
     if not len(track.times) or track.level.max() < SILENT_RMS:
         return ()
-    mono = resample(audio.mean(axis=0, dtype=np.float32)[None], sample_rate, _RATE)[0]
+    folded = mono(audio, sample_rate, _RATE)
     starts, struck = note_starts(envelope, track)
-    return _joined(_spelled(mono, starts, track), starts[struck])
+    return _joined(_spelled(folded, starts, track), starts[struck])
 
 
 def note_starts(envelope: OnsetEnvelope, track: PitchTrack) -> tuple[np.ndarray, np.ndarray]:

@@ -21,9 +21,9 @@ import numpy as np
 
 from bassbench.audio import loudness, loudness_normalise
 from bassbench.errors import BadInputError
-from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
 from bassbench.metrics.fad import FewWindowsWarning, Song, frechet_distance
 from bassbench.metrics.gaussian import Gaussian
+from bassbench.metrics.statistics import Interval, resampled, shifted_interval
 
 
 def accompanied(mix: np.ndarray, bass: np.ndarray) -> np.ndarray:

@@ -19,9 +19,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bassbench.errors import BadInputError
-from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
 from bassbench.metrics.progress import counted
 from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.statistics import Interval, resampled, shifted_interval
 
 _BLOCK_VALUES = 1 << 21  # 16 MiB of float64 at a time
 

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from bassbench.errors import BadInputError
-from bassbench.metrics.bootstrap import resampled, shifted_interval
 from bassbench.metrics.gaussian import Gaussian
+from bassbench.metrics.statistics import resampled, shifted_interval
 
 Song = np.ndarray | Gaussian
 Resample = Literal["independent", "paired", "evaluated"]
@@ -83,7 +83,7 @@ def fad(
     *,
     generator: np.random.Generator,
     replicates: int = 500,
-    level: float = 0.95,
+    confidence: float = 0.95,
     resample: Resample = "independent",
 ) -> FadResult:
     """Fréchet audio distance between two sets of songs, with a bootstrap interval over songs.
@@ -101,10 +101,10 @@ def fad(
     Raises:
         BadInputError: an empty set, different dims, too few windows, unequal sets to pair, or a bad option.
     """
-    if replicates < 1 or not 0 < level < 1 or resample not in ("independent", "paired", "evaluated"):
+    if replicates < 1 or not 0 < confidence < 1 or resample not in ("independent", "paired", "evaluated"):
         raise BadInputError(
-            f"fad needs replicates >= 1, 0 < level < 1 and resample 'independent', 'paired' or 'evaluated'; "
-            f"got {replicates}, {level} and {resample!r}"
+            f"fad needs replicates >= 1, 0 < confidence < 1 and resample 'independent', 'paired' or 'evaluated'; "
+            f"got {replicates}, {confidence} and {resample!r}"
         )
     ours, theirs = _songs(evaluated, "evaluated"), _songs(reference, "reference")
     if resample == "paired" and len(ours) != len(theirs):
@@ -124,7 +124,9 @@ def fad(
         return side.distance_to(Gaussian.pooled(ours, times))
 
     resampled_songs = [ours] if resample == "evaluated" else [ours, theirs]
-    low, high, bias = shifted_interval(value, replicate, replicates, level, possible=min(map(len, resampled_songs)) > 1)
+    low, high, bias = shifted_interval(
+        value, replicate, replicates, confidence, possible=min(map(len, resampled_songs)) > 1
+    )
     return FadResult(
         value=value,
         low=max(low, 0.0) if np.isfinite(low) else low,
@@ -146,12 +148,12 @@ def fad_difference(
     *,
     generator: np.random.Generator,
     replicates: int = 500,
-    level: float = 0.95,
+    confidence: float = 0.95,
 ) -> FadResult:
     """How much farther `first` lies from the reference than `second`, song i of one paired with song i of the other.
 
     The replicates of both systems share their draws of songs and of the reference, so that what the songs have in
-    common cancels: the systems differ at this level if the interval leaves out zero. `songs` counts pairs and
+    common cancels: the systems differ at this confidence if the interval leaves out zero. `songs` counts pairs and
     `windows` those of `first`.
 
     Raises:
@@ -160,8 +162,10 @@ def fad_difference(
     theirs, ours, others = _songs(reference, "reference"), _songs(first, "first"), _songs(second, "second")
     if len(ours) != len(others):
         raise BadInputError(f"cannot pair {len(ours)} songs with {len(others)}: score both systems on the same songs")
-    if replicates < 1 or not 0 < level < 1:
-        raise BadInputError(f"fad_difference needs replicates >= 1 and 0 < level < 1; got {replicates} and {level}")
+    if replicates < 1 or not 0 < confidence < 1:
+        raise BadInputError(
+            f"fad_difference needs replicates >= 1 and 0 < confidence < 1; got {replicates} and {confidence}"
+        )
     standard, one, other = (Gaussian.pooled(songs) for songs in (theirs, ours, others))
     validate(standard, one)
     validate(standard, other)
@@ -175,7 +179,9 @@ def fad_difference(
         return difference(resampled(len(theirs), generator), resampled(len(ours), generator))
 
     value = difference(None, None)
-    low, high, bias = shifted_interval(value, replicate, replicates, level, possible=min(len(ours), len(theirs)) > 1)
+    low, high, bias = shifted_interval(
+        value, replicate, replicates, confidence, possible=min(len(ours), len(theirs)) > 1
+    )
     return FadResult(
         value, low, high, bias, len(ours), len(theirs), one.count, standard.count, standard.dim, replicates
     )

@@ -7,14 +7,13 @@ their deviation from the mean, so that the unbiased covariance is scatter / (cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from bassbench.errors import BadInputError
 
 
-@dataclass(frozen=True, eq=False)
 class Gaussian:
     """Count, mean `(dim,)` and centred scatter `(dim, dim)` of a set of samples; read-only.
 
@@ -22,20 +21,17 @@ class Gaussian:
     `sum(parts, Gaussian.empty(dim))` equals the statistics of all samples together.
     """
 
-    count: int
-    mean: np.ndarray
-    scatter: np.ndarray
-
-    def __post_init__(self) -> None:
-        mean, scatter = (np.array(value, dtype=np.float64) for value in (self.mean, self.scatter))
-        if mean.ndim != 1 or scatter.shape != (len(mean), len(mean)) or self.count < 0:
+    def __init__(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        mean, scatter = (np.array(value, dtype=np.float64) for value in (mean, scatter))
+        if mean.ndim != 1 or scatter.shape != (len(mean), len(mean)) or count < 0:
             raise BadInputError(
                 f"a Gaussian needs a count >= 0, a mean (dim,) and a scatter (dim, dim), "
-                f"got {self.count}, {mean.shape} and {scatter.shape}"
+                f"got {count}, {mean.shape} and {scatter.shape}"
             )
         mean.flags.writeable = scatter.flags.writeable = False
-        object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "scatter", scatter)
+        self.count: Final = count
+        self.mean: Final = mean
+        self.scatter: Final = scatter
 
     @classmethod
     def empty(cls, dim: int) -> Gaussian:

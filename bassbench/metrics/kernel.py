@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bassbench.errors import BadInputError
-from bassbench.metrics.bootstrap import Interval, resampled, shifted_interval
 from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.statistics import Interval, resampled, shifted_interval
 
 SCALE = 100.0
 _BLOCK_VALUES = 1 << 21  # 16 MiB of float64 at a time

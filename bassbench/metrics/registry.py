@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bassbench.errors import BadInputError, unknown_name
-from bassbench.metrics import harmony, level, long_form, rhythm, stereo, style
+from bassbench.metrics import harmony, level, rhythm, stereo, style
 from bassbench.metrics.metric import ClipMetric
 from bassbench.metrics.probes import PROBES, Probe
 from bassbench.metrics.sets import SET_METRICS, SetMetric
@@ -34,7 +34,7 @@ Named = TypeVar("Named")
 def clip_metrics() -> dict[str, ClipMetric]:
     """Metrics of single clips by name: each module's `METRICS`, then plug-ins; a broken plug-in is warned of."""
     found: dict[str, ClipMetric] = {}
-    for module in (harmony, level, long_form, rhythm, stereo, style):
+    for module in (harmony, level, rhythm, stereo, style):
         found |= {metric.name: metric for metric in module.METRICS}
     for point in plugins(METRICS).values():
         try:

@@ -87,11 +87,11 @@ def drift_ms_per_minute(onsets: np.ndarray, grid: np.ndarray) -> float:
     period = float(np.median(np.diff(grid)))
     lags = grid_lags(onsets, grid)
     early, late = np.triu_indices(len(onsets), 1)
-    apart = onsets[late] - onsets[early]
-    close = (apart <= _PAIR_SECONDS) & (apart >= _PAIR_SECONDS / 4)
+    gaps = onsets[late] - onsets[early]
+    close = (gaps <= _PAIR_SECONDS) & (gaps >= _PAIR_SECONDS / 4)
     slope = 0.0
     if close.any():
-        slope = float(np.median(_wrapped(lags[late] - lags[early], period)[close] / apart[close]))
+        slope = float(np.median(_wrapped(lags[late] - lags[early], period)[close] / gaps[close]))
     left = lags - slope * onsets
     # The circular mean is far from where the remaining lags wrap.
     middle = float(np.angle(np.exp(2j * np.pi * left / period).mean())) * period / (2 * np.pi)

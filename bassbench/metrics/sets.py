@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from bassbench.metrics.adherence import adherence
-from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.density import density_coverage, density_coverage_difference
 from bassbench.metrics.fad import fad, fad_difference, fad_infinity, per_song_fad
 from bassbench.metrics.kernel import kernel, kernel_difference
+from bassbench.metrics.statistics import Interval, mean_interval
 
 MIN_SONGS = 6  # density and coverage look at five neighbours
 _REPLICATES = 200

@@ -7,59 +7,16 @@ a system that ignores the style gets.
 """
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 
 from bassbench.embedders.cache import embed_cached
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER
+from bassbench.embedders.registry import DEFAULT_EMBEDDER
 from bassbench.errors import BadInputError
-from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.gate import GateLimits, decibels, rms
 from bassbench.metrics.metric import ClipMetric, Scored
 
 _CITATION = "Pasini et al. 2024, arXiv 2402.01412, section 5; embeddings: MusiCNN, Pons & Serra 2019, arXiv 1909.06654"
-
-
-@dataclass(frozen=True)
-class StyleTest:
-    """Mean distances over songs with 95 % intervals: to the song's own style clip, and to those of other songs.
-
-    `recognised` is the mean share of the other style clips that lie farther (cosine) from the generated bass than its
-    own; 0.5 is chance, higher is better.
-    """
-
-    cosine: Interval
-    euclidean: Interval
-    other_cosine: Interval
-    other_euclidean: Interval
-    recognised: Interval
-
-
-def style_test(style: np.ndarray, generated: np.ndarray, *, generator: np.random.Generator) -> StyleTest:
-    """The style test over clip embeddings `(songs, dim)`, row i of both belonging to one song.
-
-    Raises:
-        BadInputError: shapes that differ or are not `(songs, dim)`, fewer than two songs, NaN, or an embedding of
-            length 0.
-    """
-    cosine, euclidean = cosine_distances(style, generated), euclidean_distances(style, generated)
-    songs = len(cosine)
-    if songs < 2:
-        raise BadInputError(f"the style test needs two songs or more, to compare with the other's style; got {songs}")
-    own, others = np.diag(cosine), ~np.eye(songs, dtype=bool)
-    farther = (cosine > own) + 0.5 * (cosine == own)
-
-    def of_others(distances: np.ndarray) -> Interval:
-        return mean_interval(np.mean(distances, axis=0, where=others), generator=generator)
-
-    return StyleTest(
-        cosine=mean_interval(own, generator=generator),
-        euclidean=mean_interval(np.diag(euclidean), generator=generator),
-        other_cosine=of_others(cosine),
-        other_euclidean=of_others(euclidean),
-        recognised=of_others(farther),
-    )
 
 
 def clip_embedding(windows: np.ndarray) -> np.ndarray:

@@ -11,11 +11,10 @@ from tqdm import tqdm
 
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
-from bassbench.report.listen import SHORTEST_CUT, Example, example_article, seconds_for
-from bassbench.report.markup import Markup, element
-from bassbench.report.provenance import licence_list, metric_list, protocol_cards, version_table
-from bassbench.report.results import MetricNote, experiment_section
-from bassbench.report.sound import data_uri
+from bassbench.report.elements import Markup, data_uri, element
+from bassbench.report.examples import SHORTEST_CUT, Example, example_article, seconds_for
+from bassbench.report.notes import MetricNote, licence_list, metric_list, protocol_cards, version_table
+from bassbench.report.results import experiment_section
 from bassbench.results.rows import Row
 from bassbench.suite.anchors import CODEC, anchors
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from bassbench.report.markup import Markup, element, joined
+from bassbench.report.elements import Markup, element, joined
+from bassbench.report.notes import MetricNote
 from bassbench.results.rows import Row
 from bassbench.results.table import interval_text
 from bassbench.suite.anchors import REAL
@@ -16,26 +17,6 @@ from bassbench.suite.anchors import REAL
 _LOG_BEYOND = 30.0  # values that span more than this factor are drawn on a logarithmic axis
 _MARGIN = 0.05  # of the bar's width, left free at either end
 _MOST_COLUMNS = 16
-_DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", "real": "best near the real bass"}
-
-
-@dataclasses.dataclass(frozen=True)
-class MetricNote:
-    """What a reader needs to know of a metric.
-
-    `direction` is "higher", "lower" or "real" (best at the real bass's value); `citation` is a paper or library.
-    """
-
-    name: str
-    meaning: str
-    direction: str = ""
-    unit: str = ""
-    citation: str = ""
-
-    @property
-    def better(self) -> str:
-        """The direction in words; empty if there is none."""
-        return _DIRECTIONS.get(self.direction, "")
 
 
 @dataclasses.dataclass(frozen=True)

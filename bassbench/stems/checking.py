@@ -19,8 +19,8 @@ from bassbench.audio.containers import is_cut_short
 from bassbench.cache import file_hash
 from bassbench.errors import BadInputError
 from bassbench.metrics.gate import GateLimits
+from bassbench.stems.files import AudioHeader, read_header
 from bassbench.stems.layouts import StemDataset
-from bassbench.stems.reading import AudioHeader, read_header
 from bassbench.stems.track import BASS, Track
 from bassbench.stems.windows import midi_notes
 

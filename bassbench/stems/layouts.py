@@ -1,14 +1,14 @@
 """Which layout is this?  `open_dataset(path)` finds out and reads the list of tracks."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bassbench.errors import BadInputError
 from bassbench.files import file_stem
-from bassbench.stems import folders, medleydb, mixes, moisesdb, musdb, slakh
-from bassbench.stems.listing import folders_below
-from bassbench.stems.track import Track
+from bassbench.stems import folders, published
+from bassbench.stems.files import folders_below
+from bassbench.stems.track import BASS, Track
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,16 @@ class Layout:
     read: Callable[[Path, Path], Track]
 
 
+_SHOWN = 3  # names in a line
+
 # The first that finds tracks is taken: the last two would find some in most of the others.
 LAYOUTS: dict[str, Layout] = {
-    "Slakh2100": Layout(slakh.find, slakh.read),
-    "MoisesDB": Layout(moisesdb.find, moisesdb.read),
-    "MedleyDB": Layout(medleydb.find, medleydb.read),
-    "MUSDB18-HQ": Layout(musdb.find, musdb.read),
-    "folders of stems": Layout(folders.find, folders.read),
-    "folder of mixes": Layout(mixes.find, mixes.read),
+    "Slakh2100": Layout(published.find_slakh, published.read_slakh),
+    "MoisesDB": Layout(published.find_moisesdb, published.read_moisesdb),
+    "MedleyDB": Layout(published.find_medleydb, published.read_medleydb),
+    "MUSDB18-HQ": Layout(published.find_musdb, published.read_musdb),
+    "folders of stems": Layout(folders.find_stems, folders.read_stems),
+    "folder of mixes": Layout(folders.find_mixes, folders.read_mixes),
 }
 
 
@@ -71,13 +73,51 @@ class StemDataset:
             there = ", ".join(sorted({track.split for track in self.tracks if track.split})) or "none"
             why = next((f" ({line})" for line, place in self._unlisted() if place.parent.name == name), "")
             raise BadInputError(f"{self.path}: no track in a split '{name}'{why}; there are: {there}")
-        others = {*musdb.SPLITS, *slakh.SPLITS, *folders.SPLITS} - {name}
+        others = {*published.MUSDB_SPLITS, *published.SLAKH_SPLITS, *folders.SPLITS} - {name}
         kept = [(line, place) for line, place in self._unlisted() if place.parent.name not in others]
         problems, unlisted = tuple(line for line, _ in kept), tuple(place for _, place in kept)
         return StemDataset(self.path, self.layout, tracks, problems, unlisted)
 
     def _unlisted(self) -> Iterator[tuple[str, Path]]:
         return zip(self.problems, self.unlisted, strict=True)
+
+
+@dataclass
+class Coverage:
+    """Which tracks of a dataset are not used, and why: said in one line, never passed over in silence.
+
+    Tracks in all, and the reason for each that is left out, by name; what goes through the tracks adds to it.
+    """
+
+    total: int
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: StemDataset) -> "Coverage":
+        """What of a dataset is left out before any audio is read: tracks that cannot be listed."""
+        total = len(dataset) + len(dataset.unlisted)
+        names = [place.relative_to(dataset.path).as_posix() for place in dataset.unlisted]
+        return cls(total, dict(zip(names, dataset.problems, strict=True)))
+
+    @classmethod
+    def of_pairs(cls, dataset: StemDataset) -> "Coverage":
+        """As `of`, and the tracks that are no pair of mix and bass."""
+        coverage = cls.of(dataset)
+        for track in dataset.tracks:
+            if not track.is_pair:
+                why = "no mix without the bass" if BASS in track.stems else "no bass"
+                coverage.left_out[track.name] = "; ".join([why, *track.notes])
+        return coverage
+
+    def __str__(self) -> str:
+        """ "2 of 5 tracks left out: a, b (no bass)"; "" where all are used."""
+        if not self.left_out:
+            return ""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            names.setdefault(reason, []).append(name)
+        each = [f"{_some(its)} ({reason})" for reason, its in names.items()]
+        return f"{len(self.left_out)} of {self.total} tracks left out: {_some(each, '; ')}"
 
 
 def open_dataset(path: str | Path) -> StemDataset:
@@ -151,3 +191,8 @@ def _hint(root: Path) -> str:
     if next(root.glob("*/*.stem.mp4"), None):
         return " (these are MUSDB18's .stem.mp4 files: get the HQ version, or decode them with musdb)"
     return ""
+
+
+def _some(names: list[str], comma: str = ", ") -> str:
+    more = len(names) - _SHOWN
+    return comma.join(names[:_SHOWN]) + (f"{comma}{more} more" if more > 0 else "")

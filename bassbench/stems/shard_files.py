@@ -20,7 +20,7 @@ import soundfile
 from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import LIMITS, BadInputError
 from bassbench.files import parse_json
-from bassbench.stems.metadata import read_mapping
+from bassbench.stems.files import read_mapping
 
 SETTINGS = "shards.json"
 MOST_STEM_SAMPLES = int(LIMITS["shard_seconds"].most) * SAMPLE_RATE

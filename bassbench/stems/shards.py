@@ -2,7 +2,8 @@
 
 `python -m bassbench data shard PATH OUT` writes them; a run that was cut off goes on at the first shard it did not
 finish. A sample is one window of a track: `KEY.json` and one FLAC a stem, `KEY.0.flac`, `KEY.1.flac` ..., whose roles
-the JSON lists under "stems". `ShardedClips` reads them, from a folder or from URLs:
+the JSON lists under "stems". `ShardedClips` reads pairs from them, from a folder or from URLs, and `ShardedStems` one
+stem of those on disk:
 
     clips = ShardedClips("https://host/shards/{000000..000127}.tar", seed=1)
     loader = torch.utils.data.DataLoader(clips, batch_size=None, num_workers=4)
@@ -14,7 +15,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 from bassbench.songs.arrangement import Note
 from bassbench.songs.render import CLIP_SAMPLES, Clip
+from bassbench.stems.files import read_mapping
 from bassbench.stems.layouts import StemDataset
-from bassbench.stems.metadata import read_mapping
 from bassbench.stems.shard_files import (
     MOST_SAMPLES,
     MOST_STEM_SAMPLES,
@@ -44,8 +45,9 @@ from bassbench.stems.shard_files import (
     shard_urls,
     webdataset,
 )
+from bassbench.stems.track import BASS
 from bassbench.stems.training import even_starts
-from bassbench.stems.windows import WindowRequest, clip_of, sounds, window_generator
+from bassbench.stems.windows import WindowRequest, clip_of, draw_subset, sounds, window_generator
 
 _FORMAT = 1
 _FLAC_HEAD = 42  # bytes: the marker and the block STREAMINFO, whose last 16 are the MD5 of the decoded audio
@@ -268,3 +270,98 @@ def _keep_settings(path: Path, settings: dict[str, Any]) -> None:
                 temporary.write_text(json.dumps(settings, indent=1) + "\n")
         except OSError as error:
             raise BadInputError(f"{path}: cannot write ({error.strerror})") from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One stem of a sample: its bytes in a shard."""
+
+    shard: str
+    offset: int
+    size: int
+
+    def read(self, most: int = MOST_SAMPLES) -> np.ndarray:
+        """Audio `(2, samples)`, float32.
+
+        Raises:
+            BadInputError: the shard has changed or cannot be read, or this is more than `most` samples.
+        """
+        try:
+            with Path(self.shard).open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.size)
+        except OSError as error:
+            raise BadInputError(f"{self.shard}: cannot read ({error.strerror})") from None
+        return decoded_stem(data, self.shard, most)
+
+
+@dataclass(frozen=True)
+class ShardedStems:
+    """`clips[i]` is float32 `(2, samples)`: the bass of a sample, or a random subset of its other stems summed.
+
+    Every sample comes once before any comes again; a mix is drawn from (seed, i) and kept within full scale.
+    """
+
+    samples: tuple[dict[str, Place], ...]
+    """Per sample the wanted stems by role."""
+    rounds: int
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.samples) * self.rounds
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        stems: dict[str, np.ndarray] = {}
+        left = MOST_SAMPLES
+        for role, place in self.samples[index % len(self.samples)].items():
+            stems[role] = place.read(left)
+            left -= stems[role].shape[1]
+        if BASS in stems:
+            return stems[BASS]
+        kept = draw_subset(stems, window_generator(f"mix {index}", self.seed))
+        mix = np.sum([stems[role] for role in kept], axis=0)
+        return mix / max(1.0, float(np.abs(mix).max(initial=0.0)))
+
+
+def sharded_stems(data: str, which: str, *, seed: int = 0, rounds: int = 4) -> ShardedStems:
+    """The stem "bass" or "mix" of every sample of the shards in a folder (`bassbench data shard` writes them).
+
+    Raises:
+        BadInputError: shards that are not on disk, are missing or damaged, or hold no such stem.
+    """
+    shards = shard_urls(data)
+    if elsewhere := [shard for shard in shards if not Path(shard).is_file()]:
+        raise BadInputError(f"{elsewhere[0]}: autoencoders are trained on shards on disk; download or mount them first")
+    samples = []
+    for shard in shards:
+        for stems in _places(shard):
+            wanted = {role: place for role, place in stems.items() if (role == BASS) == (which == BASS)}
+            if wanted:
+                samples.append(wanted)
+    if not samples:
+        raise BadInputError(f"{data}: no sample has a {which}; choose other shards")
+    return ShardedStems(tuple(samples), rounds, seed)
+
+
+def _places(shard: str) -> tuple[dict[str, Place], ...]:
+    """Where the stems of each sample of a shard lie, by role."""
+    samples: dict[str, dict[str, Place]] = {}
+    roles: dict[str, list[str]] = {}
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for key, kind, member in sample_files(tar, shard):
+                if kind == "json":
+                    file = tar.extractfile(member)
+                    assert file is not None  # it is a regular file
+                    roles[key] = sample_about(file.read())["stems"]
+                else:
+                    samples.setdefault(key, {})[kind] = Place(shard, member.offset_data, member.size)
+        return tuple(
+            {role: samples[key][f"{number}.flac"] for number, role in enumerate(names)} for key, names in roles.items()
+        )
+    except BadInputError:
+        raise
+    except (OSError, tarfile.TarError, ValueError, KeyError, EOFError) as error:
+        raise BadInputError(f"{shard}: not a whole shard of this format ({error}); write the shards again") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bassbench.stems.reading import read_header, read_window
+from bassbench.stems.files import read_header, read_window
 
 BASS = "bass"
 

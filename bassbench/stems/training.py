@@ -10,8 +10,7 @@ import numpy as np
 from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import BadInputError
 from bassbench.plugins import warn_once
-from bassbench.stems.coverage import Coverage
-from bassbench.stems.layouts import StemDataset
+from bassbench.stems.layouts import Coverage, StemDataset
 from bassbench.stems.track import BASS, Track
 from bassbench.stems.windows import draw_subset, sounds, window_generator
 

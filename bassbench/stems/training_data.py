@@ -9,10 +9,9 @@ from bassbench.errors import BadInputError
 from bassbench.plugins import warn_once
 from bassbench.songs.clips import TEST_ONLY, ClipSource, StemClips, clip_requests, stem_clips
 from bassbench.songs.render import CLIP_SAMPLES
-from bassbench.stems.coverage import Coverage
-from bassbench.stems.layouts import StemDataset, open_dataset
+from bassbench.stems.layouts import Coverage, StemDataset, open_dataset
 from bassbench.stems.shard_files import is_sharded
-from bassbench.stems.shard_stems import ShardedStems, sharded_stems
+from bassbench.stems.shards import ShardedStems, sharded_stems
 from bassbench.stems.training import StemAudioClips, training_clips
 from bassbench.stems.windows import WindowRequest, window_requests
 

@@ -20,8 +20,7 @@ from bassbench.metrics.gate import GateLimits
 from bassbench.plugins import warn_once
 from bassbench.songs.arrangement import Note
 from bassbench.songs.render import CLIP_SAMPLES, Clip
-from bassbench.stems.coverage import Coverage
-from bassbench.stems.layouts import StemDataset
+from bassbench.stems.layouts import Coverage, StemDataset
 from bassbench.stems.track import BASS, Track
 
 _VERSION = "1"  # raise it when the same request gives other audio

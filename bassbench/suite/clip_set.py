@@ -16,8 +16,7 @@ from bassbench.plugins import DATASETS, load_plugin, plugins, warn_once
 from bassbench.songs.clips import HUMAN_MASTERED, UNSEEN_FONT, cached_clip, clip_requests
 from bassbench.songs.render import CLIP_SAMPLES, Clip
 from bassbench.songs.song_bank import SPLITS
-from bassbench.stems.coverage import Coverage
-from bassbench.stems.layouts import open_dataset
+from bassbench.stems.layouts import Coverage, open_dataset
 from bassbench.stems.windows import window_requests
 
 BANK_SPLITS = (*SPLITS, UNSEEN_FONT, HUMAN_MASTERED)

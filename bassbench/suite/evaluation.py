@@ -15,25 +15,24 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from bassbench.cache import cache_folder, content_hash
-from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
+from bassbench.embedders.registry import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, unknown_name
 from bassbench.files import write_text
-from bassbench.metrics.bootstrap import Interval
 from bassbench.metrics.metric import ClipMetric
 from bassbench.metrics.probes import MATCH, Probe
 from bassbench.metrics.progress import phase
 from bassbench.metrics.registry import GATE, Measure, Metric, all_measures, chosen, clip_metrics
 from bassbench.metrics.sets import MIN_SONGS, SetMetric
+from bassbench.metrics.statistics import Interval
 from bassbench.plugins import warn_once
 from bassbench.results.ownership import alone_in
 from bassbench.results.rows import Measurement, Row, RowStore, measured
 from bassbench.suite.anchors import Codec, anchors
-from bassbench.suite.clip_rows import ClipRow, ClipRowStore
 from bassbench.suite.clip_set import ClipSet, open_clip_set, parts
-from bassbench.suite.run_folder import ROWS, TABLE, VALUES, RunConfig, start_run, write_values
+from bassbench.suite.run_folder import ROWS, TABLE, VALUES, ClipRow, ClipRowStore, RunConfig, start_run, write_values
 from bassbench.suite.scoreboard import markdown_board, terminal_board
 from bassbench.suite.shipped import AnchorClips, AnchorRows
-from bassbench.suite.sources import STYLES, AnchorSource, Pieces, Source
+from bassbench.suite.sources import STYLES, AnchorSource, ClipPlan, Source, SystemSource
 from bassbench.suite.suite import (
     SECONDS,
     Plan,
@@ -50,7 +49,6 @@ from bassbench.suite.suite import (
     play_clips,
     set_value,
 )
-from bassbench.suite.system_source import SystemSource
 from bassbench.training.pretrained import find_device
 
 
@@ -85,43 +83,45 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Candidate:
     """What is scored: its name and setting, how to make the source of its basses, and its codec if it has one."""
 
     name: str
     spec: str
     setting: dict[str, Any]
-    source: Callable[[Pieces, Path], Source]
+    source: Callable[[ClipPlan, Path], Source]
     outputs: str = ""
     codec: Codec | None = None
     codec_name: str = ""
 
 
-def evaluate(options: Evaluation, subject: Subject, *, fresh: bool = False) -> tuple[Path, list[Row]]:
-    """Score a subject into its run folder; the folder and the summary rows (of the first process; else none).
+def evaluate(options: Evaluation, candidate: Candidate, *, fresh: bool = False) -> tuple[Path, list[Row]]:
+    """Score a candidate into its run folder; the folder and the summary rows (of the first process; else none).
 
     With `fresh` a system plays anew what an earlier run kept.
 
     Raises:
-        BadInputError: the options, the data or the subject cannot be used.
+        BadInputError: the options, the data or the candidate cannot be used.
     """
     with contextlib.ExitStack() as held:
-        return _evaluate(options, subject, fresh, held)
+        return _evaluate(options, candidate, fresh, held)
 
 
-def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextlib.ExitStack) -> tuple[Path, list[Row]]:
+def _evaluate(
+    options: Evaluation, candidate: Candidate, fresh: bool, held: contextlib.ExitStack
+) -> tuple[Path, list[Row]]:
     state = processes()
     share = Share(state.process_index, state.num_processes)
-    plan = make_plan(options, playing=not subject.outputs)
-    folder = options.output or Path("runs") / f"{_slug(subject.name)}-{_slug(plan.data)}"
-    source = subject.source(plan.pieces, folder)
+    plan = make_plan(options, playing=not candidate.outputs)
+    folder = options.output or Path("runs") / f"{_slug(candidate.name)}-{_slug(plan.data)}"
+    source = candidate.source(plan.clips, folder)
     if state.is_main_process:
         held.enter_context(alone_in(folder))
-        start_run(folder, _config(options, subject, plan))
+        start_run(folder, _config(options, candidate, plan))
         if isinstance(source, SystemSource):
             source.begin(fresh=fresh)
     state.wait_for_everyone()
-    ladder = anchor_sources(subject, plan.pieces)
+    anchored = anchor_sources(candidate, plan.clips)
     store, cached = ClipRowStore(folder), AnchorClips(anchor_folder(plan), heals=True)
     known, known_anchors = RowStore(folder / ROWS), AnchorRows(cached.folder / ROWS, heals=True)
     is_first = state.is_main_process and not (folder / VALUES).exists()
@@ -142,7 +142,7 @@ def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextl
         measure_clips(plan, source, store, share, probe=True)
 
     # Then what they are compared with; of the bank's splits most of it is shipped.
-    for anchor in ladder:
+    for anchor in anchored:
         measure_clips(plan, anchor, cached, share)
         if needs_sets(plan, anchor, known_anchors):
             embed(plan, of_source(plan, anchor), share, anchor.name)
@@ -151,20 +151,20 @@ def _evaluate(options: Evaluation, subject: Subject, fresh: bool, held: contextl
     if not state.is_main_process:
         return folder, []
     rows = summarise(plan, source, store, known)
-    for anchor in ladder:
+    for anchor in anchored:
         rows += summarise(plan, anchor, cached, known_anchors)
-    values = {subject.name: _clip_rows(plan, source, store)}
-    write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in ladder})
+    values = {candidate.name: _clip_rows(plan, source, store)}
+    write_values(folder, values | {anchor.name: _clip_rows(plan, anchor, cached) for anchor in anchored})
     known.keep_only(rows)
-    write_text(folder / TABLE, markdown_board(rows, subject.name, all_measures()))
+    write_text(folder / TABLE, markdown_board(rows, candidate.name, all_measures()))
     return folder, rows
 
 
-def anchor_sources(subject: Subject, pieces: Pieces) -> list[AnchorSource]:
-    """The ladder of anchors, with the subject's codec if it has one."""
+def anchor_sources(candidate: Candidate, clips: ClipPlan) -> list[AnchorSource]:
+    """The ladder of anchors, with the candidate's codec if it has one."""
     return [
-        AnchorSource(name, anchor, pieces, subject.codec_name if subject.codec and "codec" in name else "")
-        for name, anchor in anchors(subject.codec).items()
+        AnchorSource(name, anchor, clips, candidate.codec_name if candidate.codec and "codec" in name else "")
+        for name, anchor in anchors(candidate.codec).items()
     ]
 
 
@@ -202,9 +202,9 @@ def make_plan(options: Evaluation, *, playing: bool) -> Plan:
             raise BadInputError(f"{said}; change --clips or --reference-clips, or leave set metrics out")
         warn_once(f"{said}; set metrics are left out")
         metrics = [metric for metric in metrics if isinstance(metric, ClipMetric)]
-    pieces = Pieces(divided.evaluated, partners(divided.evaluated, options.seed), options.style, options.seed)
-    ears = options.embedder, options.pair_embedder
-    return Plan(data.name, pieces, divided.reference, tuple(metrics), probes, *ears, device, left_out=data.left_out)
+    clips = ClipPlan(divided.evaluated, partners(divided.evaluated, options.seed), options.style, options.seed)
+    embedders = options.embedder, options.pair_embedder
+    return Plan(data.name, clips, divided.reference, tuple(metrics), probes, *embedders, device, left_out=data.left_out)
 
 
 def summarise(
@@ -214,7 +214,7 @@ def summarise(
 
     `metrics` None: all of the plan's.
     """
-    rows, count = store.read(), len(plan.pieces.entries)
+    rows, count = store.read(), len(plan.clips.entries)
     setting = _setting(plan, source)
     before = {row.key: row for row in known.rows()}
     outputs = {source.key(index) for index in range(count)}
@@ -236,14 +236,14 @@ def summarise(
         if isinstance(metric, SetMetric):
             wanted = measurement(plan, metric, source.name, setting, count)
             with phase(f"{source.name}: interval of {metric.name}"):
-                summary.append(found(wanted, partial(set_value, metric, sets, plan.pieces.seed)))
+                summary.append(found(wanted, partial(set_value, metric, sets, plan.clips.seed)))
             continue
         if isinstance(metric, Probe) and not isinstance(source, SystemSource):
             continue
         values = clip_values(plan, source, rows, metric)
         if values is None:
             continue  # a metric that failed on a clip has been named already
-        interval, defined = mean_over_songs(values, plan.pieces.seed)
+        interval, defined = mean_over_songs(values, plan.clips.seed)
         wanted = measurement(plan, metric, source.name, setting, defined)
         summary.append(found(wanted, lambda interval=interval: interval, seconds if metric is GATE else 0.0))  # type: ignore[misc]
     return summary
@@ -251,7 +251,7 @@ def summarise(
 
 def measurements(plan: Plan, source: Source) -> list[Measurement]:
     """What identifies the summary rows of a source's metrics of sets."""
-    setting, count = _setting(plan, source), len(plan.pieces.entries)
+    setting, count = _setting(plan, source), len(plan.clips.entries)
     return [measurement(plan, metric, source.name, setting, count) for metric in plan.set_metrics]
 
 
@@ -267,14 +267,14 @@ def anchor_folder(plan: Plan) -> Path:
     Raises:
         BadInputError: the cache cannot be written.
     """
-    return cache_folder("anchors", content_hash(plan.data, plan.pieces.style, str(plan.pieces.seed)))
+    return cache_folder("anchors", content_hash(plan.data, plan.clips.style, str(plan.clips.seed)))
 
 
-def report_run(folder: Path, rows: list[Row], subject: str) -> None:
+def report_run(folder: Path, rows: list[Row], system: str) -> None:
     """Print the table of a run and where it is."""
     if not rows:
         return
-    print(terminal_board(rows, subject, all_measures()))
+    print(terminal_board(rows, system, all_measures()))
     print(f"\nrows, table and audio: {folder}")
 
 
@@ -287,7 +287,7 @@ def _show(rows: list[Row], source: Source) -> None:
 def _setting(plan: Plan, source: Source) -> dict[str, Any]:
     if isinstance(source, AnchorSource):
         return dict(source.setting)
-    keys = (source.key(index) for index in range(len(plan.pieces.entries)))
+    keys = (source.key(index) for index in range(len(plan.clips.entries)))
     return {**source.setting, "outputs": content_hash(*keys)[:8]}
 
 
@@ -317,23 +317,23 @@ def _clip_rows(plan: Plan, source: Source, store: ClipRowStore) -> list[ClipRow]
     return [row for metric in wanted for row in clip_values(plan, source, rows, metric) or []]
 
 
-def _config(options: Evaluation, subject: Subject, plan: Plan) -> RunConfig:
+def _config(options: Evaluation, candidate: Candidate, plan: Plan) -> RunConfig:
     return RunConfig(
-        system=subject.name,
-        spec=subject.spec,
-        setting=subject.setting,
+        system=candidate.name,
+        spec=candidate.spec,
+        setting=candidate.setting,
         data=options.data,
         seconds=options.seconds,
         data_name=plan.data,
-        data_hash=content_hash(*(entry.key for entry in plan.pieces.entries))[:8],
-        clips=tuple(entry.name for entry in plan.pieces.entries),
+        data_hash=content_hash(*(entry.key for entry in plan.clips.entries))[:8],
+        clips=tuple(entry.name for entry in plan.clips.entries),
         reference=tuple(entry.name for entry in plan.reference),
         style=options.style,
         seed=options.seed,
         embedder=options.embedder,
         pair_embedder=options.pair_embedder,
         metrics=tuple(_measures(plan)),
-        outputs=subject.outputs,
+        outputs=candidate.outputs,
     )
 
 

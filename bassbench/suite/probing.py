@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bassbench.hearing.spectrum import log_spectral_distance
+from bassbench.hearing.spectrum import power_spectrogram
 from bassbench.metrics.metric import Scored
 from bassbench.metrics.probes import Probe
 from bassbench.songs.render import Clip
 from bassbench.suite.anchors import half_beat
-from bassbench.suite.system_source import SystemSource
+from bassbench.suite.sources import SystemSource
 
 
 def altered_mix(way: str, clip: Clip, partner: Clip) -> np.ndarray:
@@ -27,9 +27,9 @@ def probe_clip(
 ) -> dict[str, float]:
     """The wanted probes' values by name; `match` says how well a bass fits, NaN where that cannot be said."""
     ways = list(dict.fromkeys(probe.way for probe in wanted))
-    partner = source.pieces.entries[source.pieces.partners[index]].load()
+    partner = source.clips.entries[source.clips.partners[index]].load()
     mixes = [altered_mix(way, scored.clip, partner) for way in ways]
-    seed = source.pieces.clip_seed(index)
+    seed = source.clips.clip_seed(index)
     names = [f"{scored.clip.name}, mix {way}" for way in ways]
     played = source.play(mixes, [scored.style] * len(ways), [seed] * len(ways), names=names)
     basses = dict(zip(ways, played, strict=True))
@@ -38,7 +38,7 @@ def probe_clip(
     for probe in wanted:
         bass = basses[probe.way]
         if not probe.by_match:
-            values[probe.name] = _change(scored.bass, bass)
+            values[probe.name] = output_change(scored.bass, bass)
         elif np.isfinite(bass).all():
             values[probe.name] = fit - match(Scored(scored.clip, bass, scored.style))
         else:
@@ -46,7 +46,13 @@ def probe_clip(
     return values
 
 
-def _change(bass: np.ndarray, other: np.ndarray) -> float:
+def output_change(bass: np.ndarray, other: np.ndarray) -> float:
+    """Log-spectral distance of two outputs `(channels, samples)` in dB: mean over frames of the root mean square
+    difference of log power spectra, floor at -80 dB of the first's peak. NaN where one is broken or the first silent.
+    """
     if not np.isfinite(bass).all() or not np.isfinite(other).all() or not np.any(bass):
         return float("nan")
-    return log_spectral_distance(bass, other)
+    spectra = [power_spectrogram(audio) for audio in (bass, other)]
+    floor = max(float(spectra[0].max()), 1e-12) * 1e-8
+    first, second = (10 * np.log10(np.maximum(spectrum, floor)) for spectrum in spectra)
+    return float(np.sqrt(((first - second) ** 2).mean(axis=-2)).mean())

@@ -15,13 +15,13 @@ _ABOUT = ["metric", "unit", "better"]
 _NO_TERMINAL = 100_000  # columns of a file or a pipe
 
 
-def board(rows: Sequence[Row], subject: str, measures: Mapping[str, Measure]) -> pd.DataFrame:
-    """Rows as text: metric, unit, which way is better, then subject and anchors with intervals (and clips, if fewer).
+def board(rows: Sequence[Row], system: str, measures: Mapping[str, Measure]) -> pd.DataFrame:
+    """Rows as text: metric, unit, which way is better, then system and anchors with intervals (and clips, if fewer).
 
     `measures` are what there is to be measured, by name (`bassbench.metrics.registry.all_measures`).
     """
     systems = list(dict.fromkeys(row.system for row in rows))
-    columns = [subject, *(name for name in systems if name != subject)]
+    columns = [system, *(name for name in systems if name != system)]
     most = max((row.clips for row in rows), default=0)
     # What is undefined everywhere (the style metrics where no style was asked for) has no line.
     defined = {row.metric for row in rows if not math.isnan(row.value)}
@@ -37,16 +37,16 @@ def board(rows: Sequence[Row], subject: str, measures: Mapping[str, Measure]) ->
     return pd.DataFrame(lines.values(), columns=[*_ABOUT, *columns]).fillna("")
 
 
-def terminal_board(rows: Sequence[Row], subject: str, measures: Mapping[str, Measure]) -> str:
+def terminal_board(rows: Sequence[Row], system: str, measures: Mapping[str, Measure]) -> str:
     """The table for a terminal; columns that its width has no room for go on below."""
-    frame = board(rows, subject, measures)
+    frame = board(rows, system, measures)
     width = shutil.get_terminal_size((_NO_TERMINAL, 24)).columns
     return "\n\n".join(terminal(part) for part in _fitting(frame, width))
 
 
-def markdown_board(rows: Sequence[Row], subject: str, measures: Mapping[str, Measure]) -> str:
+def markdown_board(rows: Sequence[Row], system: str, measures: Mapping[str, Measure]) -> str:
     """The table in Markdown."""
-    return markdown(board(rows, subject, measures))
+    return markdown(board(rows, system, measures))
 
 
 def _fitting(frame: pd.DataFrame, width: int) -> Iterator[pd.DataFrame]:

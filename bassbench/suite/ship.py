@@ -16,10 +16,9 @@ import tyro
 from bassbench.embedders.shipped import SHIPPED, shipped_embeddings
 from bassbench.errors import exit_on_bad_input
 from bassbench.results.rows import Row, RowStore
-from bassbench.suite.clip_rows import ClipKey, ClipRow, ClipRowStore
 from bassbench.suite.evaluation import (
+    Candidate,
     Evaluation,
-    Subject,
     anchor_folder,
     anchor_sources,
     make_plan,
@@ -27,9 +26,9 @@ from bassbench.suite.evaluation import (
     processes,
     summarise,
 )
-from bassbench.suite.run_folder import ROWS
+from bassbench.suite.run_folder import ROWS, ClipKey, ClipRow, ClipRowStore
 from bassbench.suite.shipped import shipped, write_shipped
-from bassbench.suite.sources import AnchorSource, Pieces
+from bassbench.suite.sources import AnchorSource, ClipPlan
 from bassbench.suite.suite import (
     GATE,
     Measure,
@@ -81,20 +80,20 @@ def default_plans(splits: Sequence[str], counts: Sequence[int | None] = COUNTS) 
     return [make_plan(Evaluation(data=split, clips=clips), playing=False) for split in splits for clips in counts]
 
 
-def default_anchors(pieces: Pieces) -> list[AnchorSource]:
+def default_anchors(clips: ClipPlan) -> list[AnchorSource]:
     """The anchors of a system without a codec."""
 
-    def no_source(pieces: Pieces, folder: Path) -> AnchorSource:
+    def no_source(clips: ClipPlan, folder: Path) -> AnchorSource:
         raise NotImplementedError  # nothing is played here
 
-    return anchor_sources(Subject("", "", {}, no_source), pieces)
+    return anchor_sources(Candidate("", "", {}, no_source), clips)
 
 
 def measure(plan: Plan, share: Share) -> None:
     """Leave in the cache all that is shipped of a plan, but for summary rows."""
     embed(plan, of_reference(plan), share, "real bass of the reference")
     store = ClipRowStore(anchor_folder(plan))
-    for anchor in default_anchors(plan.pieces):
+    for anchor in default_anchors(plan.clips):
         measure_clips(plan, anchor, store, share)
         if needs_sets(plan, anchor, RowStore(store.folder / ROWS)):
             embed(plan, of_source(plan, anchor), share, anchor.name)
@@ -110,7 +109,7 @@ def collect(plans: Sequence[Plan], output: Path) -> None:
         found = store.read()
         metrics: list[Measure] = [GATE, *plan.clip_metrics]
         wanted = of_reference(plan)
-        for anchor in default_anchors(plan.pieces):
+        for anchor in default_anchors(plan.clips):
             rows |= {row.key: row for row in summarise(plan, anchor, store, RowStore(store.folder / ROWS))}
             for metric in metrics:
                 clips |= {row.key: row for row in clip_values(plan, anchor, found, metric) or []}

@@ -17,7 +17,7 @@ from bassbench.embedders.shipped import SHIPPED, embedding_members
 from bassbench.errors import BadInputError
 from bassbench.files import atomic_path
 from bassbench.results.rows import Row, RowStore, parse_summary, plain_summary
-from bassbench.suite.clip_rows import ClipKey, ClipRow, ClipRowStore, as_line, parse_row
+from bassbench.suite.run_folder import ClipKey, ClipRow, ClipRowStore, as_line, parse_row
 
 _CLIPS, _ROWS = "clips.jsonl", "rows.jsonl"
 

@@ -17,23 +17,22 @@ from tqdm import tqdm
 from bassbench.audio import fit_length
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_keyed, entry_name
-from bassbench.embedders.embedder import protocol
+from bassbench.embedders.registry import protocol
 from bassbench.errors import BadInputError
 from bassbench.metrics.adherence import accompanied
-from bassbench.metrics.bootstrap import RESAMPLES, Interval, mean_interval
 from bassbench.metrics.gate import gate
 from bassbench.metrics.metric import ClipMetric, Scored
 from bassbench.metrics.probes import CLIPS as PROBED
 from bassbench.metrics.probes import MATCH, Probe
 from bassbench.metrics.registry import GATE, Gate, Measure, Metric
 from bassbench.metrics.sets import EmbeddedSets, SetMetric, Songs
+from bassbench.metrics.statistics import RESAMPLES, Interval, mean_interval
 from bassbench.plugins import warn_once
 from bassbench.results.rows import Measurement, canonical
-from bassbench.suite.clip_rows import ClipKey, ClipRow, ClipRowStore
 from bassbench.suite.clip_set import ClipEntry
 from bassbench.suite.probing import probe_clip
-from bassbench.suite.sources import AnchorSource, Pieces, Source
-from bassbench.suite.system_source import SystemSource
+from bassbench.suite.run_folder import ClipKey, ClipRow, ClipRowStore
+from bassbench.suite.sources import AnchorSource, ClipPlan, Source, SystemSource
 
 VERSION = 2  # raise it when the suite itself would give other numbers
 EXPERIMENT = "suite"
@@ -47,7 +46,7 @@ class Plan:
     """What is measured, on which clips, and how: the same for the system and for its anchors."""
 
     data: str
-    pieces: Pieces
+    clips: ClipPlan
     reference: tuple[ClipEntry, ...]
     metrics: tuple[Metric, ...]
     probes: tuple[Probe, ...]
@@ -70,12 +69,12 @@ class Plan:
 
     def clip_protocol(self, metric: Measure) -> dict[str, Any]:
         """How one clip is measured, whichever clips there are besides it."""
-        shared = {"suite": VERSION, "data": self.data, "metric version": metric.version, "style": self.pieces.style}
+        shared = {"suite": VERSION, "data": self.data, "metric version": metric.version, "style": self.clips.style}
         return {**shared, "swaps": "with the next song"} if isinstance(metric, Probe) else shared
 
     def protocol(self, metric: Measure) -> dict[str, Any]:
         """How the row of a metric is measured: rows with equal protocols can be ranked together."""
-        entries = self.pieces.entries[:PROBED] if isinstance(metric, Probe) else self.pieces.entries
+        entries = self.clips.entries[:PROBED] if isinstance(metric, Probe) else self.clips.entries
         about = {**self.clip_protocol(metric), "clips": _described(entries)}
         if isinstance(metric, SetMetric):
             reference = f"real bass of {_described(self.reference)}"
@@ -120,7 +119,7 @@ def play_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share) ->
     Raises:
         BadInputError: the source cannot give a bass, or rows cannot be written.
     """
-    mine = share.of(len(plan.pieces.entries))
+    mine = share.of(len(plan.clips.entries))
     with _bar(f"{source.name}: playing", len(mine), share) as bar:
         for start in range(0, len(mine), plan.batch_size):
             block = mine[start : start + plan.batch_size]
@@ -141,7 +140,7 @@ def measure_clips(plan: Plan, source: Source, store: ClipRowStore, share: Share,
     Raises:
         BadInputError: the source cannot give a bass, or rows cannot be written.
     """
-    mine = [index for index in share.of(len(plan.pieces.entries)) if index < PROBED or not probe]
+    mine = [index for index in share.of(len(plan.clips.entries)) if index < PROBED or not probe]
     wanted: tuple[Measure, ...] = plan.probes if probe else (GATE, *plan.clip_metrics)
     if not wanted:
         return
@@ -237,7 +236,7 @@ def _value(metric: ClipMetric, scored: Scored, source: Source, failed: set[str])
 def _measured(plan: Plan, source: Source, index: int, metric: Measure, value: float, note: str = "") -> ClipRow:
     row = _row(plan, source, index, metric.name, metric.version, _hash(plan.clip_protocol(metric)), value, note)
     if isinstance(metric, Probe):  # what a system plays for the swapped mix depends on the partner too
-        partner = plan.pieces.entries[plan.pieces.partners[index]].key
+        partner = plan.clips.entries[plan.clips.partners[index]].key
         row = dataclasses.replace(row, output=content_hash(row.output, partner))
     return row
 
@@ -245,13 +244,13 @@ def _measured(plan: Plan, source: Source, index: int, metric: Measure, value: fl
 def _row(
     plan: Plan, source: Source, index: int, metric: str, version: int, how: str, value: float, note: str = ""
 ) -> ClipRow:
-    entry = plan.pieces.entries[index]
+    entry = plan.clips.entries[index]
     return ClipRow(entry.name, entry.song, metric, version, how, source.key(index), value, note)
 
 
 def clip_values(plan: Plan, source: Source, rows: dict[ClipKey, ClipRow], metric: Measure) -> list[ClipRow] | None:
     """The rows of one metric in the order of the clips; None if one is missing, as after a failed metric."""
-    count = len(plan.pieces.entries)
+    count = len(plan.clips.entries)
     indexes = range(min(PROBED, count) if isinstance(metric, Probe) else count)
     found = [rows.get(row_key(plan, source, index, metric)) for index in indexes]
     return None if any(row is None for row in found) else [row for row in found if row is not None]
@@ -280,7 +279,7 @@ def set_value(metric: SetMetric, sets: EmbeddedSets, seed: int) -> Interval:
 
 def embedded_sets(plan: Plan, source: Source) -> EmbeddedSets:
     """The embeddings that set metrics compare, from the cache or made anew; clips of one song are put together."""
-    entries = plan.pieces.entries
+    entries = plan.clips.entries
 
     def songs(entries: Sequence[ClipEntry], wanted: Sequence[Embedded]) -> Songs:
         return songs_of(entries, [one.get(plan.device) for one in wanted])
@@ -339,7 +338,7 @@ def measurement(plan: Plan, metric: Measure, system: str, setting: dict[str, Any
         setting=setting,
         metric=metric.name,
         clips=clips,
-        seed=plan.pieces.seed,
+        seed=plan.clips.seed,
         protocol=plan.protocol(metric),
     )
 
@@ -350,7 +349,7 @@ def source_basses(plan: Plan, source: Source) -> list[Embedded]:
     def one(index: int) -> Embedded:
         return Embedded(source.key(index), plan.embedder, lambda: _finite(source.give(index).bass))
 
-    return [one(index) for index in range(len(plan.pieces.entries))]
+    return [one(index) for index in range(len(plan.clips.entries))]
 
 
 def source_pairs(plan: Plan, source: Source) -> list[Embedded]:
@@ -363,7 +362,7 @@ def source_pairs(plan: Plan, source: Source) -> list[Embedded]:
 
         return Embedded(content_hash("pair", source.key(index)), plan.pair_embedder, together)
 
-    return [one(index) for index in range(len(plan.pieces.entries))]
+    return [one(index) for index in range(len(plan.clips.entries))]
 
 
 def real_basses(plan: Plan) -> list[Embedded]:
@@ -382,7 +381,7 @@ def real_pairs(plan: Plan) -> list[Embedded]:
 
 def mispaired(plan: Plan) -> list[Embedded]:
     """The mixes of the reference, each with the real bass of another song."""
-    return [_real_pair(plan, *pair) for pair in mispairs(plan.reference, plan.pieces.seed)]
+    return [_real_pair(plan, *pair) for pair in mispairs(plan.reference, plan.clips.seed)]
 
 
 def of_source(plan: Plan, source: Source) -> list[Embedded]:

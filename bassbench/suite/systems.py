@@ -1,4 +1,4 @@
-"""Systems by name: baselines, installed plug-ins, and `package.module:Class` or `file.py:Class` of the user's own."""
+"""What a system under test is, and systems by name: baselines, plug-ins, `package.module:Class` or `file.py:Class`."""
 
 import ast
 import contextlib
@@ -9,15 +9,39 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from bassbench.cache import content_hash, file_hash
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.plugins import SYSTEMS, load_plugin, plugins
-from bassbench.suite.accompanist import Accompanist
 from bassbench.suite.baselines import BASELINES
 
 _MEMBERS = ("name", "sample_rate", "accompany")
+
+
+@runtime_checkable
+class Accompanist(Protocol):
+    """A system under test: gives a bass for a mix."""
+
+    @property
+    def name(self) -> str:
+        """What tables call the system."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate in Hz of the audio it takes and gives."""
+        ...
+
+    def accompany(self, mix: np.ndarray, *, style: np.ndarray | None = None, seeds: Sequence[int]) -> np.ndarray:
+        """A bass `(batch, 2, samples)` for mixes `(batch, 2, samples)`, float32, full scale 1.
+
+        `style` `(batch, 2, style samples)` asks for its timbre; a system without that control ignores it. Each clip's
+        output depends on its own mix, style and seed alone, whatever else is in the batch.
+        """
+        ...
 
 
 def load_system(spec: str, arguments: Sequence[str] = ()) -> Accompanist:

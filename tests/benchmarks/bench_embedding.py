@@ -9,8 +9,8 @@ from measuring import Measure
 from subjects import CLIP_FRAMES, noise, seconds
 
 from bassbench.audio import SAMPLE_RATE, read_audio, write_audio
-from bassbench.embedders.embedder import embed, embedder_names, find_embedder
 from bassbench.embedders.fadtk import FADTK_MODELS, PREFIX
+from bassbench.embedders.registry import embed, embedder_names, find_embedder
 from bassbench.errors import BadInputError
 from bassbench.metrics.fad import frechet_distance
 from bassbench.metrics.gaussian import Gaussian

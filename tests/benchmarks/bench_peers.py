@@ -17,7 +17,7 @@ from subjects import noise, reference_model, seconds
 
 from bassbench.audio import SAMPLE_RATE, read_audio, resample, write_audio
 from bassbench.embedders import musicnn
-from bassbench.embedders.embedder import EMBEDDERS, embed
+from bassbench.embedders.registry import EMBEDDERS, embed
 from bassbench.metrics.fad import frechet_distance
 from bassbench.metrics.gaussian import Gaussian
 
@@ -86,14 +86,14 @@ def test_fadtk_fad(measure: Measure, folders: tuple[Path, Path], fadtk: types.Mo
 
     class MusicnnLoader(ModelLoader):
         def __init__(self) -> None:
-            super().__init__("musicnn", musicnn.PENULTIMATE, musicnn.SAMPLE_RATE)
+            super().__init__("musicnn", musicnn.PENULTIMATE, musicnn.RATE)
             self.device = torch.device("cpu")
 
         def load_model(self) -> None:
             self.model = musicnn.load_musicnn()
 
         def _get_embedding(self, audio: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(musicnn.tags_and_embeddings(self.model, audio.astype(np.float32))[1])
+            return torch.from_numpy(musicnn.musicnn_embeddings(self.model, audio.astype(np.float32)))
 
     loads = iter(range(10**6))
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_suite import PLUGIN, installed, row
+from valid_audio import assert_audio_valid
 
 from bassbench.__main__ import main
-from bassbench.audio import assert_audio_valid, read_audio, write_audio
+from bassbench.audio import read_audio, write_audio
 from bassbench.commands.bank import Bank
-from bassbench.commands.render import Render
+from bassbench.commands.data import Render
 from bassbench.errors import BadInputError
 from bassbench.results.rows import RowStore
 from bassbench.suite.clip_set import open_clip_set

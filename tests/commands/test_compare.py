@@ -10,7 +10,7 @@ from tiny_suite import PLUGIN, installed, run
 
 from bassbench.__main__ import main
 from bassbench.commands.compare import compared
-from bassbench.metrics.paired import holm, paired_difference
+from bassbench.metrics.statistics import holm, paired_difference
 
 
 @pytest.fixture(autouse=True, scope="module")

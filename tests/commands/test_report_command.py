@@ -11,14 +11,13 @@ from bassbench.audio import SAMPLE_RATE, write_audio
 from bassbench.cache import content_hash
 from bassbench.commands.report import Report
 from bassbench.errors import BadInputError
-from bassbench.report import run_examples as examples_module
-from bassbench.report.meanings import metric_notes
-from bassbench.report.run_examples import run_examples
+from bassbench.report import examples as examples_module
+from bassbench.report.examples import run_examples
+from bassbench.report.notes import metric_notes
 from bassbench.results.rows import Measurement, RowStore, measured
 from bassbench.songs.render import Clip
-from bassbench.suite.clip_rows import ClipRow, ClipRowStore
 from bassbench.suite.clip_set import ClipEntry, ClipSet
-from bassbench.suite.run_folder import ROWS, RunConfig, start_run
+from bassbench.suite.run_folder import ROWS, ClipRow, ClipRowStore, RunConfig, start_run
 
 NAMES = ("song a-0", "song/b-0", "song c-0")
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from bassbench.embedders import embedder as embed_module
-from bassbench.embedders.embedder import EMBEDDERS, embed, find_embedder, protocol, tag_probabilities
+from bassbench.embedders import musicnn
+from bassbench.embedders.registry import EMBEDDERS, embed, find_embedder, protocol
 from bassbench.errors import BadInputError
 
 NAMES = list(EMBEDDERS)
@@ -79,11 +79,6 @@ def test_exactly_one_window_is_enough(name: str) -> None:
         embed(audio[:, :-1], embedder.sample_rate, name, source="mine.wav")
 
 
-def test_tags_of_a_bass() -> None:
-    tags = tag_probabilities(_bass(), 44_100)
-    assert tags.shape == (2, 50) and tags.min() >= 0 and tags.max() <= 1
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_protocol_is_json_and_names_the_weights(name: str) -> None:
     card = protocol(name)
@@ -118,6 +113,5 @@ def test_an_unknown_embedder_is_named_with_the_choices() -> None:
 def test_weights_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     audio = _bass(3.0)
     embed(audio, 44_100)
-    monkeypatch.setattr(embed_module.musicnn, "load_musicnn", None)
+    monkeypatch.setattr(musicnn, "load_musicnn", None)
     embed(audio, 44_100)
-    tag_probabilities(audio, 44_100)

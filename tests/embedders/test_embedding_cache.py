@@ -8,7 +8,7 @@ import pytest
 from bassbench.audio import SAMPLE_RATE
 from bassbench.embedders import cache as embedding_cache
 from bassbench.embedders.cache import embed_cached, embed_keyed
-from bassbench.embedders.embedder import embed
+from bassbench.embedders.registry import embed
 from bassbench.errors import BadInputError
 
 

@@ -10,8 +10,9 @@ from fadtk import model_loader
 from tiny_suite import forget
 
 from bassbench.embedders import fadtk as fadtk_embedders
-from bassbench.embedders.embedder import embed, find_embedder, prepare, protocol
+from bassbench.embedders.embedder import prepare
 from bassbench.embedders.fadtk import DOWNLOAD, FADTK_MODELS, FadtkModel, fadtk_embedder
+from bassbench.embedders.registry import embed, find_embedder, protocol
 from bassbench.errors import BadInputError
 
 
@@ -78,7 +79,7 @@ def test_missing_weights_say_what_where_and_how_large(fake: FakeModel, monkeypat
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(BadInputError, match="no fadtk model 'ears'"):
+    with pytest.raises(BadInputError, match="no fadtk embedder 'ears'"):
         fadtk_embedder("ears")
 
 

@@ -234,7 +234,7 @@ SONGS = _set(4, 3, 1)
         (lambda: fad(SONGS, SONGS[:3], generator=_generator(), resample="paired"), "cannot pair 3"),
         (lambda: fad(SONGS, SONGS, generator=_generator(), resample="both"), "'independent'"),  # type: ignore[arg-type]
         (lambda: fad(SONGS, SONGS, generator=_generator(), replicates=0), "replicates"),
-        (lambda: fad(SONGS, SONGS, generator=_generator(), level=95), "level"),
+        (lambda: fad(SONGS, SONGS, generator=_generator(), confidence=95), "confidence"),
         (lambda: fad_difference(SONGS, SONGS, SONGS[:2], generator=_generator()), "same songs"),
         (lambda: fad_difference(SONGS, SONGS, SONGS, generator=_generator(), replicates=0), "replicates"),
         (lambda: fad_infinity(SONGS, SONGS[:3], generator=_generator()), "4 songs"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bassbench.metrics import progress
-from bassbench.metrics.bootstrap import Interval, shifted_interval
 from bassbench.metrics.progress import phase
+from bassbench.metrics.statistics import Interval, shifted_interval
 from bassbench.results.rows import RowStore
 from experiments import studies
 

@@ -10,8 +10,9 @@ import pretty_midi
 import pytest
 import soundfile
 from tiny_model import music, tiny_model
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import SAMPLE_RATE, assert_audio_valid, read_audio
+from bassbench.audio import SAMPLE_RATE, read_audio
 from bassbench.errors import BadInputError
 from bassbench.songs.arrangement import Note
 from reference_model import generate as generate_module

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from tiny_model import music
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import assert_audio_valid
 from bassbench.training.checkpoint import RunFolder
 from reference_model import codec, train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from tiny_model import music, tiny_model
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import assert_audio_valid
 from bassbench.errors import BadInputError
 from reference_model import pipeline
 from reference_model.pipeline import BassAccompaniment, Sampling, level_gain

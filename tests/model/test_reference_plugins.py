@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bassbench.embedders.embedder import embed, find_embedder
+from bassbench.embedders.registry import embed, find_embedder
 from bassbench.hearing.spectrum import log_mel
 from bassbench.metrics.metric import Scored
 from bassbench.metrics.registry import clip_metrics

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from valid_audio import assert_audio_valid
 
 import reference_model
-from bassbench.audio import assert_audio_valid, fit_length
+from bassbench.audio import fit_length
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.songs.clips import cached_clip, clip_requests

@@ -16,12 +16,11 @@ import soundfile
 from PIL import Image
 
 from bassbench.errors import BadInputError
-from bassbench.report import Example, MetricNote, write_report
-from bassbench.report.listen import SHORTEST_CUT
-from bassbench.report.markup import Markup, element
+from bassbench.report.elements import HEIGHT, WIDTH, Markup, audio_uri, element, height_of, spectrogram, spectrogram_uri
+from bassbench.report.examples import SHORTEST_CUT, Example
+from bassbench.report.notes import MetricNote
+from bassbench.report.page import write_report
 from bassbench.report.results import axis_of, varying_settings
-from bassbench.report.sound import audio_uri
-from bassbench.report.spectrogram import HEIGHT, WIDTH, height_of, spectrogram, spectrogram_uri
 from bassbench.results.rows import Measurement, Row, measured
 from bassbench.suite.anchors import OTHER, REAL
 

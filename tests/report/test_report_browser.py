@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.report import Example, write_report
+from bassbench.report.examples import Example
+from bassbench.report.page import write_report
 from bassbench.results.rows import Measurement, Row, measured
 from bassbench.suite.anchors import REAL
 

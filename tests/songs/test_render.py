@@ -5,8 +5,9 @@ import dataclasses
 import librosa
 import numpy as np
 import pytest
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
+from bassbench.audio import SAMPLE_RATE, loudness
 from bassbench.errors import BadInputError
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note, Part, arrange, transposed
 from bassbench.songs.render import CLIP_SAMPLES, render_clip, render_stems

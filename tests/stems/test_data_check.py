@@ -14,8 +14,8 @@ from bassbench.audio import audio_blocks, read_audio
 from bassbench.commands.data import Check
 from bassbench.errors import BadInputError
 from bassbench.stems.checking import check_dataset, check_file
+from bassbench.stems.files import read_header, read_window
 from bassbench.stems.layouts import open_dataset
-from bassbench.stems.reading import read_header, read_window
 
 
 def _cut(path: Path, share: float = 0.6) -> None:

@@ -10,8 +10,7 @@ import stem_trees as trees
 from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import BadInputError
 from bassbench.stems.layouts import open_dataset
-from bassbench.stems.shard_stems import sharded_stems
-from bassbench.stems.shards import ShardedClips, write_shards
+from bassbench.stems.shards import ShardedClips, sharded_stems, write_shards
 from reference_model import train_autoencoder
 
 pytest.importorskip("webdataset")

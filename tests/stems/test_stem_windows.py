@@ -11,9 +11,8 @@ from bassbench.audio import SAMPLE_RATE, read_audio
 from bassbench.errors import BadInputError
 from bassbench.songs.clips import cached_clip
 from bassbench.stems.checking import check_dataset
-from bassbench.stems.coverage import Coverage
-from bassbench.stems.layouts import open_dataset
-from bassbench.stems.reading import read_header, read_window
+from bassbench.stems.files import read_header, read_window
+from bassbench.stems.layouts import Coverage, open_dataset
 from bassbench.stems.training import even_starts, training_clips
 from bassbench.stems.training_data import training_requests
 from bassbench.stems.windows import WindowRequest, clip_of, clips, draw_subset, sounds, window_requests

@@ -15,8 +15,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import BadInputError
 from bassbench.stems import shard_files
 from bassbench.stems.shard_files import open_shard, shard_urls
-from bassbench.stems.shard_stems import sharded_stems
-from bassbench.stems.shards import ShardedClips, shard_hash
+from bassbench.stems.shards import ShardedClips, shard_hash, sharded_stems
 from reference_model import train_diffusion
 
 pytest.importorskip("webdataset")
@@ -137,7 +136,7 @@ def test_what_no_sample_holds_is_one_line(case: str, tmp_path: Path, monkeypatch
 
 def test_no_sample_takes_more_than_its_share_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bassbench.stems.shards.MOST_SAMPLES", 2 * SAMPLE_RATE)
-    monkeypatch.setattr("bassbench.stems.shard_stems.MOST_SAMPLES", SAMPLE_RATE)
+    monkeypatch.setattr("bassbench.stems.shards.MOST_SAMPLES", SAMPLE_RATE)
     roles = ["bass", "keys", "horns"]
     path = shard(tmp_path / "in/0.tar", {**ABOUT, "stems": roles}, *[flac()] * 3)
     with pytest.raises(BadInputError, match="at most 0 s are left"):

@@ -13,7 +13,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import cache_folder
 from bassbench.embedders import cache as embedding_cache
 from bassbench.embedders.cache import embed_cached
-from bassbench.embedders.embedder import embed
+from bassbench.embedders.registry import embed
 from bassbench.errors import BadInputError
 from bassbench.results.rows import RowStore
 from bassbench.songs.song_bank import Song

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bassbench.hearing.pitch import bass_pitch
-from bassbench.metrics.bootstrap import statistic_interval
+from bassbench.metrics.statistics import statistic_interval
 from bassbench.results.rows import RowStore
 from bassbench.songs.clips import ClipRequest
 from bassbench.songs.song_bank import Chord, Song

@@ -4,15 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import SAMPLE_RATE, assert_audio_valid, loudness
+from bassbench.audio import SAMPLE_RATE, loudness
 from bassbench.hearing.pitch import bass_pitch
-from bassbench.metrics.bootstrap import mean_interval
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.metrics.statistics import mean_interval
 from bassbench.songs.render import Clip, render_clip
 from bassbench.songs.song_bank import Song
-from bassbench.suite.accompanist import Accompanist
 from bassbench.suite.anchors import anchors, derangement, half_beat_late, noise, semitone_up
+from bassbench.suite.systems import Accompanist
 
 SAMPLES = 6 * SAMPLE_RATE
 

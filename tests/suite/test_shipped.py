@@ -8,7 +8,7 @@ import pytest
 from tiny_suite import PLUGIN, installed, numbers, run
 
 from bassbench.embedders import shipped as embeddings_module
-from bassbench.embedders.embedder import embed
+from bassbench.embedders.registry import embed
 from bassbench.embedders.shipped import read_embeddings, shipped_embeddings
 from bassbench.errors import BadInputError
 from bassbench.suite import shipped as rows_module
@@ -82,9 +82,9 @@ def test_all_of_the_default_protocol_is_shipped() -> None:
     there = shipped()
     for plan in default_plans(("test",)):
         assert {one.name for one in of_reference(plan)} <= shipped_embeddings().keys()
-        for anchor in default_anchors(plan.pieces):
+        for anchor in default_anchors(plan.clips):
             metrics = [GATE, *plan.clip_metrics]
-            keys = {row_key(plan, anchor, i, metric) for i in range(len(plan.pieces.entries)) for metric in metrics}
+            keys = {row_key(plan, anchor, i, metric) for i in range(len(plan.clips.entries)) for metric in metrics}
             assert keys <= there.clips.keys()
             assert {m.key for m in measurements(plan, anchor)} <= there.rows.keys()
 
@@ -94,7 +94,7 @@ def test_what_is_shipped_is_what_is_computed() -> None:
     real = real_basses(plan)[0]
     computed = embed(real.make(), 44_100, real.embedder)
     np.testing.assert_allclose(shipped_embeddings()[real.name], computed, atol=1e-3 * np.abs(computed).max())
-    for anchor in default_anchors(plan.pieces)[:2]:
+    for anchor in default_anchors(plan.clips)[:2]:
         scored = anchor.give(0)
         for metric in plan.clip_metrics:
             value = shipped().clips[row_key(plan, anchor, 0, metric)].value

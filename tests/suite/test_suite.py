@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import shutil
+import signal
 import socket
-import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +20,12 @@ from bassbench.metrics.registry import all_measures
 from bassbench.results.ownership import alone_in
 from bassbench.results.rows import RowStore
 from bassbench.suite.anchors import REAL
-from bassbench.suite.clip_rows import ClipRowStore
 from bassbench.suite.clip_set import ClipEntry, open_clip_set, parts
 from bassbench.suite.evaluation import Evaluation, make_plan, summarise
-from bassbench.suite.run_folder import read_values
+from bassbench.suite.run_folder import ClipRowStore, read_values
 from bassbench.suite.scoreboard import markdown_board, terminal_board
-from bassbench.suite.sources import AnchorSource
+from bassbench.suite.sources import AnchorSource, SystemSource
 from bassbench.suite.suite import Share, measure_clips, partners, play_clips
-from bassbench.suite.system_source import SystemSource
 from bassbench.suite.systems import load_system
 
 
@@ -180,24 +178,27 @@ def test_a_folder_may_hold_any_rate_and_channels(
 
 def test_killed_at_twenty_moments_the_rows_are_those_of_an_unbroken_run(tmp_path: Path) -> None:
     unbroken, generator = tmp_path / "unbroken", np.random.default_rng(0)
-    # Another seed than other tests, so that the anchors are measured too, and killed on the way.
-    began = time.monotonic()
-    metrics = "KAD,tiny level,output change (mix swapped)"
-    assert _child(arguments(unbroken, "--seed", "5", metrics=metrics), tmp_path / "cache0") == 0
-    whole = time.monotonic() - began
-    expected, values = RowStore(unbroken / "rows.jsonl").rows(), (unbroken / "values.jsonl").read_text()
+
+    def ran(place: Path, kill_at: int) -> int:
+        """The exit status, or minus the signal, of a run into `place`, killed at its write of that number."""
+        # Another seed than other tests, so that the anchors are measured too, and killed on the way.
+        command = arguments(place / "out", "--seed", "5", metrics="KAD,tiny level,output change (mix swapped)")
+        return ended(started(command, {"BASSBENCH_CACHE": str(place / "cache")}, kill=(place, kill_at)))
+
+    assert ran(unbroken, 0) == 0
+    expected, values = RowStore(unbroken / "out/rows.jsonl").rows(), (unbroken / "out/values.jsonl").read_text()
+    writes = int((unbroken / "writes").read_text())
+    assert writes > 50
     kills, rounds = 0, 0
     while kills < 20:
-        output, cache = tmp_path / f"killed{rounds}", tmp_path / f"cache{rounds + 1}"
-        while (
-            _child(arguments(output, "--seed", "5", metrics=metrics), cache, kill_after=generator.uniform(0, whole))
-            != 0
-        ):
+        place = tmp_path / f"killed{rounds}"
+        while (status := ran(place, int(generator.integers(1, writes + 1)))) != 0:
+            assert status == -signal.SIGKILL
             kills += 1
-        assert numbers(RowStore(output / "rows.jsonl").rows()) == numbers(expected)
-        assert (output / "values.jsonl").read_text() == values
+        assert numbers(RowStore(place / "out/rows.jsonl").rows()) == numbers(expected)
+        assert (place / "out/values.jsonl").read_text() == values
         rounds += 1
-    assert not list(tmp_path.glob("killed*/rows.jsonl.*"))
+    assert not list(tmp_path.glob("killed*/out/rows.jsonl.*"))
 
 
 def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
@@ -219,14 +220,6 @@ def test_two_processes_leave_the_rows_of_one(tmp_path: Path) -> None:
     assert numbers(one) == numbers(two)
 
 
-def _child(command: list[str], cache: Path, kill_after: float | None = None) -> int:
-    """Run a command in a process of its own, killed after some seconds; its exit status, or minus the signal."""
-    process = started(command, {"BASSBENCH_CACHE": str(cache)})
-    process.join(kill_after)
-    process.kill()
-    return ended(process)
-
-
 @pytest.mark.parametrize("processes", [2, 3])
 def test_shares_of_several_processes_add_up_to_one(tmp_path: Path, processes: int) -> None:
     options = Evaluation(data="tiny", embedder="tiny", clips=7, metrics="FAD,KAD,tiny level,output change (mix muted)")
@@ -234,7 +227,7 @@ def test_shares_of_several_processes_add_up_to_one(tmp_path: Path, processes: in
     results = []
     for count in (1, processes):
         folder = tmp_path / str(count)
-        source = SystemSource("tiny tone", {}, plan.pieces, folder, load_system("tiny-tone"), 3)
+        source = SystemSource("tiny tone", {}, plan.clips, folder, load_system("tiny-tone"), 3)
         store = ClipRowStore(folder)
         for process in reversed(range(count)):
             play_clips(plan, source, store, Share(process, count))
@@ -258,10 +251,10 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path: Path) -> None:
             for k in range(times)
             for entry in data.clips[:6]
         )
-        pieces = dataclasses.replace(plan.pieces, entries=entries, partners=partners(entries, 0))
-        wide = dataclasses.replace(plan, pieces=pieces, batch_size=3, probes=())
+        clips = dataclasses.replace(plan.clips, entries=entries, partners=partners(entries, 0))
+        wide = dataclasses.replace(plan, clips=clips, batch_size=3, probes=())
         folder = tmp_path / str(times)
-        source = SystemSource("tiny tone", {}, pieces, folder, load_system("tiny-tone"), 3)
+        source = SystemSource("tiny tone", {}, clips, folder, load_system("tiny-tone"), 3)
         tracemalloc.start()
         play_clips(wide, source, ClipRowStore(folder), Share())
         measure_clips(wide, source, ClipRowStore(folder), Share())

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from tiny_suite import PLUGIN, forget, installed
+from valid_audio import assert_audio_valid
 
-from bassbench.audio import assert_audio_valid, loudness
+from bassbench.audio import loudness
 from bassbench.commands.list import List
 from bassbench.errors import BadInputError
 from bassbench.hearing.pitch import bass_pitch
@@ -16,7 +17,6 @@ from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Song
 from bassbench.suite import baselines as baseline_systems
-from bassbench.suite.accompanist import Accompanist
 from bassbench.suite.baselines import (
     BASELINES,
     NearestNeighbour,
@@ -25,7 +25,7 @@ from bassbench.suite.baselines import (
     estimated_beats,
     estimated_roots,
 )
-from bassbench.suite.systems import load_system, parse_arguments
+from bassbench.suite.systems import Accompanist, load_system, parse_arguments
 
 SAMPLES = 12 * 44_100
 

@@ -1,4 +1,4 @@
-"""What was heard in one audio is kept for the next metric that asks: a small memory, keyed by content."""
+"""A small cache in memory, keyed by content: what was found in one audio serves the next metric that asks."""
 
 import functools
 from collections import OrderedDict
@@ -20,14 +20,14 @@ class OfAudio(Protocol[T]):
         """Hear the audio."""
 
 
-def remembered(function: OfAudio[T]) -> OfAudio[T]:
+def cached(function: OfAudio[T]) -> OfAudio[T]:
     """The same pure function, its last answers kept for audio of the same content, in this process only.
 
     Answers are handed out again, not copied: they must not be changed. An error is not kept.
     """
     kept: OrderedDict[str, T] = OrderedDict()
 
-    def recall(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> T:
+    def look_up(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> T:
         key = content_hash(f"{audio.dtype} {audio.shape} {sample_rate}", audio.tobytes())
         if key not in kept:
             kept[key] = function(audio, sample_rate)
@@ -36,4 +36,4 @@ def remembered(function: OfAudio[T]) -> OfAudio[T]:
             kept.popitem(last=False)
         return kept[key]
 
-    return functools.update_wrapper(recall, function)
+    return functools.update_wrapper(look_up, function)

@@ -1,15 +1,15 @@
-"""The memory of what was heard: by content, bounded, and never of an error."""
+"""The cache of what was found in audio: by content, bounded, and never of an error."""
 
 import numpy as np
 import pytest
 
-from bassbench.hearing.remembered import remembered
+from bassbench.hearing.cached import cached
 
 
 def test_the_same_content_is_heard_once_and_changed_content_anew() -> None:
     calls = []
 
-    @remembered
+    @cached
     def loudest(audio: np.ndarray, sample_rate: int = 44_100) -> float:
         calls.append(sample_rate)
         return float(audio.max())
@@ -24,10 +24,10 @@ def test_the_same_content_is_heard_once_and_changed_content_anew() -> None:
     assert calls == [44_100, 44_100, 8000, 44_100]
 
 
-def test_the_memory_is_bounded_and_errors_are_not_kept() -> None:
+def test_the_cache_is_bounded_and_errors_are_not_kept() -> None:
     calls = []
 
-    @remembered
+    @cached
     def strict(audio: np.ndarray, sample_rate: int = 44_100) -> int:
         calls.append(1)
         if len(calls) == 1:
