@@ -9,8 +9,8 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
+from bassbench.embedders import fadtk
 from bassbench.embedders.embedder import EMBEDDERS, find_embedder
-from bassbench.embedders.fadtk import FADTK_MODELS, PREFIX
 from bassbench.errors import BadInputError, unknown_name
 from bassbench.metrics.registry import all_measures
 from bassbench.metrics.sets import SetMetric
@@ -66,13 +66,14 @@ def embedders() -> pd.DataFrame:
     lines = [(name, f"{EMBEDDERS[name].dim} dimensions, built in") for name in EMBEDDERS]
     for name, point in plugins(EMBEDDER_PLUGINS).items():
         lines.append((name, _loaded(point, partial(_dimensions, name))))
-    for name, model in FADTK_MODELS.items():
+    for name, model in fadtk.FADTK_MODELS.items():
         if model.arguments.get("layer") and name.endswith(f"-{model.arguments['layer']}"):
             continue  # one layer of a model that is listed
         here = any(path.exists() for path in model.files())
         where = "at hand" if here else f"download of {model.megabytes} MB"
-        lines.append((PREFIX + name, f"{model.dim} dimensions, {where}"))
-    lines.append((PREFIX + "NAME-N", "layer N of MERT, w2v2, hubert or wavlm instead of its last"))
+        where = where if fadtk.installed() else fadtk.INSTALL
+        lines.append((fadtk.PREFIX + name, f"{model.dim} dimensions, {where}"))
+    lines.append((fadtk.PREFIX + "NAME-N", "layer N of MERT, w2v2, hubert or wavlm instead of its last"))
     return _frame(lines, "embedder", "what it is")
 
 
