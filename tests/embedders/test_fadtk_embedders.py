@@ -79,7 +79,7 @@ def test_missing_weights_say_what_where_and_how_large(fake: FakeModel, monkeypat
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(BadInputError, match="no fadtk model 'ears'"):
+    with pytest.raises(BadInputError, match="no fadtk embedder 'ears'"):
         fadtk_embedder("ears")
 
 
