@@ -16,7 +16,6 @@ from bassbench.results.ownership import note_written, refuse_foreign
 from bassbench.songs.render import Clip
 from bassbench.suite.clip_set import open_clip_set, parts
 from bassbench.suite.sources import STYLES, Pieces
-from bassbench.suite.suite import partners
 
 _FILES = ("mix.wav", "bass.wav", "style.wav", "truth.json")
 
@@ -50,6 +49,8 @@ class Render:
         Raises:
             BadInputError: the data or an option cannot be used, or the folder cannot be written.
         """
+        from bassbench.suite.suite import partners  # its torch takes seconds that --help should not pay
+
         if self.style not in STYLES:
             raise unknown_name("style", self.style, STYLES)
         check_limits(self)
