@@ -24,6 +24,10 @@ def test_hosted_checks_are_those_that_decide() -> None:
     commands = re.findall(r"^make .*$", (ROOT / ".ci" / "run").read_text(), re.M)
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = workflow["jobs"]["check-and-test"]["steps"]
+    assert workflow["jobs"]["check-and-test"]["strategy"]["matrix"]["python"] == [
+        "3.11",
+        "3.13",
+    ]  # with and without fadtk
     assert commands and [step["run"] for step in steps if "run" in step] == commands
 
 
