@@ -108,11 +108,16 @@ def test_seconds_of_commands(seconds: str, tmp_path: Path, capsys: pytest.Captur
         assert "error: --seconds takes 1 to" in capsys.readouterr().err
 
 
-def test_python_versions_are_those_that_numpy_has_wheels_for() -> None:
+def test_only_the_extra_that_pins_old_numpy_limits_python() -> None:
     tomllib = pytest.importorskip("tomllib")
+    requirements = importlib.import_module("packaging.requirements")
     specifiers = importlib.import_module("packaging.specifiers")
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    (numpy,) = [line for line in project["dependencies"] if line.startswith("numpy")]
-    assert "<2" in numpy  # its last release, 1.26, has wheels for 3.9 to 3.12
     taken = specifiers.SpecifierSet(project["requires-python"])
-    assert [minor for minor in range(8, 16) if f"3.{minor}" in taken] == [10, 11, 12]
+    assert [minor for minor in range(8, 16) if f"3.{minor}" in taken] == [10, 11, 12, 13, 14, 15]
+    needed = {need.name: need for need in map(requirements.Requirement, project["dependencies"])}
+    assert "2.4.6" in needed["numpy"].specifier and "3.1.1" in needed["pandas"].specifier
+    assert "fadtk" not in needed
+    (fadtk,) = map(requirements.Requirement, project["optional-dependencies"]["fadtk"])
+    # It needs numpy < 2, whose last release, 1.26, has wheels for 3.9 to 3.12.
+    assert [minor for minor in range(10, 15) if fadtk.marker.evaluate({"python_version": f"3.{minor}"})] == [10, 11, 12]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyloudnorm
 import soundfile
 import soxr
 
@@ -171,6 +170,8 @@ def loudness(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
         audio = np.tile(audio, (1, -(-shortage // audio.shape[1])))
     if not audio.size or not np.any(audio):
         return -np.inf
+    import pyloudnorm  # its scipy.signal takes a second that most commands should not pay
+
     with np.errstate(divide="ignore"):
         return float(pyloudnorm.Meter(sample_rate).integrated_loudness(audio.T.astype(np.float64)))
 

@@ -23,7 +23,6 @@ from bassbench.stems.checking import check_dataset
 from bassbench.stems.layouts import open_dataset
 from bassbench.suite.clip_set import open_clip_set, parts
 from bassbench.suite.sources import STYLES, ClipPlan
-from bassbench.suite.suite import partners
 
 _FILES = ("mix.wav", "bass.wav", "style.wav", "truth.json")  # of a clip
 
@@ -118,6 +117,8 @@ class Render:
         Raises:
             BadInputError: the data or an option cannot be used, or the folder cannot be written.
         """
+        from bassbench.suite.suite import partners  # its torch takes seconds that --help should not pay
+
         if self.style not in STYLES:
             raise unknown_name("style", self.style, STYLES)
         check_limits(self)

@@ -1,4 +1,7 @@
-"""`bassbench list`: the systems, metrics, embedders and datasets at hand, plug-ins among them."""
+"""`bassbench list`: the systems, metrics, embedders and datasets at hand, plug-ins among them.
+
+Each list imports what it names, so that none waits for what only another needs.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,17 +12,10 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from bassbench.embedders.fadtk import FADTK_MODELS, PREFIX
-from bassbench.embedders.registry import EMBEDDERS, find_embedder
 from bassbench.errors import BadInputError, unknown_name
-from bassbench.metrics.registry import all_measures
-from bassbench.metrics.sets import SetMetric
 from bassbench.plugins import DATASETS, SYSTEMS, load_plugin, plugins
 from bassbench.plugins import EMBEDDERS as EMBEDDER_PLUGINS
 from bassbench.results.table import terminal
-from bassbench.songs.song_bank import SPLITS, load_songs
-from bassbench.suite.baselines import BASELINES
-from bassbench.suite.clip_set import BANK_SPLITS
 
 _KINDS = "all|systems|metrics|embedders|datasets"
 
@@ -45,6 +41,8 @@ class List:
 
 def systems() -> pd.DataFrame:
     """Names for `bassbench run`."""
+    from bassbench.suite.baselines import BASELINES
+
     lines = [(name, _purpose(make)) for name, make in BASELINES.items()]
     lines += [(name, _loaded(point, _purpose)) for name, point in plugins(SYSTEMS).items()]
     lines.append(("package.module:Class", "Any class of yours, also as file.py:Class."))
@@ -53,6 +51,9 @@ def systems() -> pd.DataFrame:
 
 def metrics() -> pd.DataFrame:
     """Names for `--metrics`."""
+    from bassbench.metrics.registry import all_measures
+    from bassbench.metrics.sets import SetMetric
+
     lines = []
     for metric in all_measures().values():
         kind = "sets" if isinstance(metric, SetMetric) else "clips"
@@ -63,21 +64,28 @@ def metrics() -> pd.DataFrame:
 
 def embedders() -> pd.DataFrame:
     """Names for `--embedder`."""
+    from bassbench.embedders import fadtk
+    from bassbench.embedders.registry import EMBEDDERS
+
     lines = [(name, f"{EMBEDDERS[name].dim} dimensions, built in") for name in EMBEDDERS]
     for name, point in plugins(EMBEDDER_PLUGINS).items():
         lines.append((name, _loaded(point, partial(_dimensions, name))))
-    for name, model in FADTK_MODELS.items():
+    for name, model in fadtk.FADTK_MODELS.items():
         if model.arguments.get("layer") and name.endswith(f"-{model.arguments['layer']}"):
             continue  # one layer of a model that is listed
         here = any(path.exists() for path in model.files())
         where = "at hand" if here else f"download of {model.megabytes} MB"
-        lines.append((PREFIX + name, f"{model.dim} dimensions, {where}"))
-    lines.append((PREFIX + "NAME-N", "layer N of MERT, w2v2, hubert or wavlm instead of its last"))
+        where = where if fadtk.installed() else fadtk.INSTALL
+        lines.append((fadtk.PREFIX + name, f"{model.dim} dimensions, {where}"))
+    lines.append((fadtk.PREFIX + "NAME-N", "layer N of MERT, w2v2, hubert or wavlm instead of its last"))
     return _frame(lines, "embedder", "what it is")
 
 
 def datasets() -> pd.DataFrame:
     """Names for `--data`."""
+    from bassbench.songs.song_bank import SPLITS, load_songs
+    from bassbench.suite.clip_set import BANK_SPLITS
+
     lines = [
         (name, f"song bank, {len(load_songs(name))} songs" if name in SPLITS else "test split, other SoundFont")
         for name in BANK_SPLITS
@@ -103,6 +111,8 @@ def _loaded(point: EntryPoint, describe: Callable[[object], str]) -> str:
 
 
 def _dimensions(name: str, thing: object) -> str:
+    from bassbench.embedders.registry import find_embedder
+
     return f"{find_embedder(name).dim} dimensions, plug-in"
 
 

@@ -2,7 +2,8 @@
 
 fadtk's own list builds every model at once, downloading as it goes; here a name stands for one loader class and its
 arguments. Nothing is downloaded without leave: where the weights are not on this machine, the error says what would be
-fetched, from where and how large, and BASSBENCH_DOWNLOAD=1 allows it. Audio goes through the loader's own `load_wav`
+fetched, from where and how large, and BASSBENCH_DOWNLOAD=1 allows it. fadtk is an extra of its own, since it pins
+numpy < 2, pandas < 3 and transformers < 5. Audio goes through the loader's own `load_wav`
 as a 16-bit wav at its rate and then its own network; embeddings stay in float32 (fadtk stores float16).
 """
 
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from bassbench.errors import BadInputError, unknown_name
 
 PREFIX = "fadtk:"
 DOWNLOAD = "BASSBENCH_DOWNLOAD"
+INSTALL = "pip install 'bassbench[fadtk]'"
 _HUB, _TORCH = "https://huggingface.co/", "https://dl.fbaipublicfiles.com/encodec/v0/"
 
 
@@ -51,10 +54,12 @@ def fadtk_embedder(name: str) -> Embedder:
     """The embedder of a name in `FADTK_MODELS`; its network is loaded when it is first used.
 
     Raises:
-        BadInputError: unknown name; weights that are not here (raised at once, before any audio is made).
+        BadInputError: unknown name; fadtk or the weights are not here (raised at once, before any audio is made).
     """
     if name not in FADTK_MODELS:
         raise unknown_name("fadtk embedder", name, FADTK_MODELS)
+    if not installed():
+        raise BadInputError(f"embedder {PREFIX}{name} needs fadtk: {INSTALL} (Python 3.10 to 3.12)")
     model = FADTK_MODELS[name]
     if not os.environ.get(DOWNLOAD) and not any(path.exists() for path in model.files()):
         raise BadInputError(
@@ -69,6 +74,11 @@ def fadtk_embedder(name: str) -> Embedder:
         dim=model.dim,
         loader=partial(_load, name, model),
     )
+
+
+def installed() -> bool:
+    """Whether fadtk is in this environment; it is not imported to find out, as that takes seconds."""
+    return find_spec("fadtk") is not None
 
 
 def _load(name: str, model: FadtkModel, device: str) -> WindowFunction:
@@ -110,8 +120,6 @@ def _load(name: str, model: FadtkModel, device: str) -> WindowFunction:
 
 
 def _checkpoint(file: str) -> list[Path]:
-    from importlib.util import find_spec
-
     found = find_spec("fadtk")
     return [Path(found.origin).parent / ".model-checkpoints" / file] if found and found.origin else []
 

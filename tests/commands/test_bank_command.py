@@ -44,7 +44,7 @@ def test_clips_of_the_bank_are_written_with_what_is_known_of_them(tmp_path: Path
     with pytest.raises(BadInputError, match=r"mix.wav: is there already.*--overwrite"):
         Render("test", tmp_path, clips=2).run()
     assert read_audio(folders[0] / "mix.wav").shape == (2, 9)
-    Render("test", tmp_path, clips=1, overwrite=True).run()
+    Render("test", tmp_path, clips=2, overwrite=True).run()
     assert read_audio(folders[0] / "mix.wav").shape == (2, 256 * 4096)
 
 

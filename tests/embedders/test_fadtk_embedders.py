@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fadtk import model_loader
 from tiny_suite import forget
 
 from bassbench.embedders import fadtk as fadtk_embedders
 from bassbench.embedders.embedder import prepare
-from bassbench.embedders.fadtk import DOWNLOAD, FADTK_MODELS, FadtkModel, fadtk_embedder
+from bassbench.embedders.fadtk import DOWNLOAD, FADTK_MODELS, INSTALL, FadtkModel, fadtk_embedder
 from bassbench.embedders.registry import embed, find_embedder, protocol
 from bassbench.errors import BadInputError
+
+model_loader = pytest.importorskip("fadtk.model_loader", reason=f"needs {INSTALL}")
 
 
 class FakeModel(model_loader.ModelLoader):

@@ -10,6 +10,7 @@ import soundfile
 from tiny_suite import PLUGIN, installed, run
 
 from bassbench.__main__ import main
+from bassbench.embedders import fadtk
 
 RATE = 44_100
 SYSTEMS = """
@@ -125,7 +126,10 @@ BAD: dict[str, tuple[list[str], str]] = {
         ["score", "ROOT/good", "--data", "tiny", "--embedder", "fadtk:ears"],
         "fadtk embedder 'ears'",
     ),
-    "weights not here": (["score", "ROOT/good", "--data", "tiny", "--embedder", "fadtk:clap-laion-music"], "2350 MB"),
+    "weights not here, or fadtk itself": (
+        ["score", "ROOT/good", "--data", "tiny", "--embedder", "fadtk:clap-laion-music"],
+        "2350 MB" if fadtk.installed() else fadtk.INSTALL,
+    ),
     "unknown metric": (score("good", "--metrics", "beauty"), "no metric 'beauty'"),
     "no metric": (score("good", "--metrics", ","), "choose from"),
     "a probe of files": (score("good", "--metrics", "output change (mix muted)"), "bassbench run"),

@@ -127,7 +127,7 @@ def test_a_broken_plug_in_is_named_and_takes_no_other_down(capsys: pytest.Captur
     forget()
     assert {"tiny level", "match", "chord-tone share"} <= set(clip_metrics())
     assert len(all_metrics()) > len(clip_metrics())
-    with pytest.raises(BadInputError, match=r"plug-in 'tiny-broken' of tiny-plugin \(bassbench.suite.systems\)"):
+    with pytest.raises(BadInputError, match=r"plug-in 'tiny-broken' of tiny-plugin \(bassbench.systems\)"):
         load_system("tiny-broken")
     assert load_system("tiny-tone", ["hz=80"]).name == "tiny tone"
     List().run()
