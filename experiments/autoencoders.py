@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.embedders.cache import embed_cached
@@ -32,20 +33,93 @@ from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.songs.render import Clip, render_parts
 from bassbench.training.pretrained import find_device
-from experiments import sizes, studies
-from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
-from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, codec_measures
-from experiments.linear_probe import ProbeSong, probe, probe_song
-from experiments.reconstructions import (
-    AUTOENCODER,
-    GRIFFIN_LIM,
-    RANDOM,
-    Reconstruct,
-    encoders,
-    reconstructions,
-)
-from experiments.settings import Settings
+from experiments import studies
+from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, SDR, ProbeSong, codec_measures, probe, probe_song
+from experiments.figures import headline, panels
+from experiments.studies import Settings
+from reference_model import codec
+from reference_model.autoencoder import Autoencoder
+from reference_model.phase import griffin_lim, noise_phase
 from reference_model.pipeline import BassAccompaniment, networks_hash
+from reference_model.stft import magnitude
+
+Reconstruct = Callable[[np.ndarray], np.ndarray]
+
+AUTOENCODER, LINEAR, PCA = "autoencoder", "autoencoder, linear decoder alone", "PCA"
+GRIFFIN_LIM, RANDOM = "true magnitudes, Griffin-Lim", "true magnitudes, random phase"
+
+
+def reconstructions(coder: Autoencoder, *, iterations: int) -> dict[str, Reconstruct]:
+    """All that this autoencoder allows, by name; PCA has the autoencoder's rate and dims, and its STFT.
+
+    PCA: magnitudes of the principal components of frequency-weighted log magnitudes, read back by least squares, and
+    the phase that follows from them.  An autoencoder without linear path has neither it nor PCA.
+    """
+    ways: dict[str, Reconstruct] = {AUTOENCODER: lambda audio: _through(coder, audio, network=True)}
+    if coder.linear is not None and coder.config.integrate_phase:
+        if coder.encoder is not None:
+            ways[LINEAR] = lambda audio: _through(coder, audio, network=False)
+        ways[PCA] = lambda audio: _principal(coder, audio)
+    ways[GRIFFIN_LIM] = lambda audio: from_magnitudes(coder, audio, iterations)
+    ways[RANDOM] = lambda audio: from_magnitudes(coder, audio, 0)
+    return ways
+
+
+@torch.inference_mode()
+def from_magnitudes(coder: Autoencoder, audio: np.ndarray, iterations: int) -> np.ndarray:
+    """The autoencoder's STFT magnitudes of mid and side with random phase, made consistent by Griffin-Lim.
+
+    The side has the phase of the mid, or its own noise would be heard as width.
+    """
+    config = coder.config
+    whole = -audio.shape[1] % (config.hop * config.frames_per_latent)
+    padded = torch.from_numpy(np.pad(audio, ((0, 0), (0, whole))))[None].to(coder.feature_mean.device)
+    size = magnitude(coder.spectrum(padded))
+    frames = size.shape[2]
+    angle = noise_phase(0, frames, (size.shape[3],), size.device)
+    phasor = torch.polar(torch.ones_like(angle), angle)[None, None].expand(1, 2, -1, -1)
+    phasor = griffin_lim(size, phasor.contiguous(), config.window, config.hop, iterations)
+    decoded = coder.waveform(size * phasor)[0].cpu().numpy()
+    return decoded[:, : audio.shape[1]]
+
+
+@torch.inference_mode()
+def _through(coder: Autoencoder, audio: np.ndarray, *, network: bool) -> np.ndarray:
+    latent = codec.encode(coder, torch.from_numpy(audio)[None].to(coder.feature_mean.device))
+    return codec.decode(coder, latent, audio.shape[1], network=network)[0].cpu().numpy()
+
+
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Audio `(2, samples)` to its standardised latent `(dims, frames)`."""
+
+
+def encoders(coder: Autoencoder) -> dict[str, Encode]:
+    """The autoencoder's latents, and those of its principal components where it has them."""
+    ways: dict[str, Encode] = {AUTOENCODER: lambda audio: _latent(coder, audio)}
+    if coder.linear is not None and coder.config.integrate_phase:
+        ways[PCA] = lambda audio: _principal_latent(coder, audio)[0].cpu().numpy()
+    return ways
+
+
+@torch.inference_mode()
+def _latent(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
+    return codec.encode(coder, torch.from_numpy(audio)[None].to(coder.feature_mean.device))[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def _principal(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
+    latent = _principal_latent(coder, audio)
+    return codec.decode(coder, latent, audio.shape[1], network=False)[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def _principal_latent(coder: Autoencoder, audio: np.ndarray) -> torch.Tensor:
+    assert coder.linear is not None
+    frame = coder.config.hop * coder.config.frames_per_latent
+    padded = torch.from_numpy(np.pad(audio, ((0, 0), (0, -audio.shape[1] % frame))))[None].to(coder.feature_mean.device)
+    scores = coder.linear.encode(coder.features(coder.log_magnitude(padded), coder.config.frames_per_latent))
+    return ((scores - coder.latent_mean) / coder.latent_std).transpose(1, 2)
+
 
 NAME = "autoencoders"
 HARMONY, CHROMA, FAD = "chord-tone share", "chroma agreement", "FAD"
@@ -246,10 +320,72 @@ def _is(row: Row, system: str, metric: str, audio: str = "bass") -> bool:
     return row.system == system and row.metric == metric and row.setting["audio"] == audio
 
 
+ORIGINAL, DETUNED = "original", "detuned bass"
+
+
+def autoencoders_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Left: notes kept against spectral distance for detuned basses and for what gives a bass back. Right: distances.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    points = {(row.system, row.setting.get("cents"), row.metric): row for row in rows if row.setting["audio"] == "bass"}
+    places = [(system, cents) for system, cents, metric in points if metric == LSD]
+    with panels(path, (10.0, 4.2)) as figure:
+        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1.5, 1)})
+        curve = sorted(cents for system, cents in places if system == DETUNED and cents is not None)
+        left.plot(
+            [points[DETUNED, cents, LSD].value for cents in curve],
+            [points[DETUNED, cents, NOTES].value for cents in curve],
+            "o-",
+            color="C3",
+            markersize=4,
+            label="played again, detuned by so many cents",
+        )
+        for cents in curve:
+            at = points[DETUNED, cents, LSD].value, points[DETUNED, cents, NOTES].value
+            left.annotate(str(cents), at, (5, 4), textcoords="offset points", fontsize=7.5, color="C3")
+        for number, name in enumerate(name for name, cents in places if name not in (DETUNED, ORIGINAL)):
+            x, y = points[name, None, LSD], points[name, None, NOTES]
+            left.errorbar(
+                [x.value],
+                [y.value],
+                xerr=[[max(x.value - x.low, 0)], [max(x.high - x.value, 0)]],
+                yerr=[[max(y.value - y.low, 0)], [max(y.high - y.value, 0)]],
+                fmt="sD^vP"[number % 5],
+                color=f"C{(0, 2, 4, 5, 7)[number % 5]}",
+                markersize=6,
+                linewidth=0.9,
+                label=name,
+            )
+        left.set(xlabel="log-spectral distance from the original, dB", ylabel="share of notes that keep their pitch")
+        left.set_ylim(-0.03, 1.08)
+        left.legend(loc="best")
+        headline(left, "A spectral distance does not see the pitch")
+        names = [name for name in (AUTOENCODER, PCA, GRIFFIN_LIM, RANDOM) if (name, None, SDR) in points]
+        for offset, audio in ((-0.2, "mix"), (0.2, "bass")):
+            found = {row.system: row for row in rows if row.metric == LSD and row.setting["audio"] == audio}
+            shown = [(i, found[name]) for i, name in enumerate(names) if name in found]
+            right.barh(
+                [i + offset for i, _ in shown],
+                [row.value for _, row in shown],
+                height=0.36,
+                xerr=np.array([[max(r.value - r.low, 0), max(r.high - r.value, 0)] for _, r in shown]).T,
+                color={"mix": "0.7", "bass": "C0"}[audio],
+                error_kw={"linewidth": 0.9},
+                label=audio,
+            )
+        right.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names])
+        right.invert_yaxis()
+        right.set_xlabel("log-spectral distance, dB")
+        right.legend(loc="best")
+        headline(right, "Reconstruction of mix and bass")
+
+
 def main() -> None:
     """Entry point of `python -m experiments.autoencoders`."""
     with exit_on_bad_input():
-        sizes.from_command_line(Autoencoders(), quick=QUICK, full=FULL, description=__doc__).run()
+        studies.from_command_line(Autoencoders(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

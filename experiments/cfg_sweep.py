@@ -6,21 +6,26 @@ A bass is played for each test mix at every weight w and rescale phi, always fro
 w = 1 (the plain conditional model) there is nothing to rescale. Run it again to go on where it was cut off.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
 
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.metrics.bootstrap import Interval
 from bassbench.results.rows import Row
-from bassbench.suite.anchors import REAL
-from experiments import playing, sizes, studies
-from experiments.cfg_figure import safety_figure
+from bassbench.results.table import require_one_protocol
+from bassbench.suite.anchors import CODEC, REAL
+from experiments import playing, studies
+from experiments.figures import headline, level_line, panels, plain_numbers
 from experiments.player import Player
-from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Judge
-from experiments.studies import spoken
+from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH, Evaluator
+from experiments.studies import with_interval
 from reference_model.pipeline import Sampling
 
 NAME = "cfg_sweep"
@@ -73,21 +78,21 @@ QUICK = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.5, 5.0, 10.0), steps=12, reference_cl
 FULL = CFGSweep(clips=8, cfg=(0.0, 1.0, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 10.0), phi=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
-def study(config: CFGSweep, judge: Judge, player: Player) -> list[Row]:
+def study(config: CFGSweep, evaluator: Evaluator, player: Player) -> list[Row]:
     """All rows of the study, the missing ones measured: anchors first, then each weight with its rescales."""
-    measurements = studies.Measurements(NAME, len(player.requests), config.seed, judge.protocol)
+    measurements = studies.Measurements(NAME, len(player.requests), config.seed, evaluator.protocol)
 
     def measure(advance: studies.Advance, sampling: Sampling) -> list[Interval]:
-        heard = playing.play_and_hear(player, judge, sampling, advance)
-        scores = judge.scores(heard)
+        heard = playing.play_and_hear(player, evaluator, sampling, advance)
+        scores = evaluator.scores(heard)
         found = [scores[metric] for metric in _METRICS]
         if sampling.phi:
             plain = Sampling(steps=sampling.steps, cfg=sampling.cfg, phi=0.0)
-            without = playing.embeddings(player, judge, plain)
-            found.append(judge.fad_difference([one.embedding for one in heard], without))
+            without = playing.embeddings(player, evaluator, plain)
+            found.append(evaluator.fad_difference([one.embedding for one in heard], without))
         return found
 
-    tasks = playing.anchor_tasks(player, judge, measurements, _METRICS)
+    tasks = playing.anchor_tasks(player, evaluator, measurements, _METRICS)
     for cfg, phi in cells(config.cfg, config.phi):
         metrics = (*_METRICS, DIFFERENCE) if phi else _METRICS
         setting = {"cfg": cfg, "phi": phi, "steps": config.steps, "weights": player.weights}
@@ -119,8 +124,8 @@ def findings(rows: Sequence[Row]) -> str:
     said = [
         f"The paper finds rescaled guidance better than plain above a weight of {_PAPER_WEIGHT:g}; if only the sign of "
         f"the equation that it prints is a misprint, that is a w of {_PAPER_WEIGHT + 1:g} here.",
-        f"Here FAD is lowest, {spoken(best, 1)}, at weight {best.setting['cfg']:g} with phi {best.setting['phi']:g} "
-        f"(real bass of other songs: {spoken(real, 1)}).",
+        f"Here FAD is lowest, {with_interval(best, 1)}, at weight {best.setting['cfg']:g} with phi "
+        f"{best.setting['phi']:g} (real bass of other songs: {with_interval(real, 1)}).",
     ]
     for phi in sorted({row.setting["phi"] for row in ours} - {0}):
         said.append(rescale_text(phi, [row for row in ours if row.metric == DIFFERENCE and row.setting["phi"] == phi]))
@@ -162,7 +167,7 @@ def rescale_text(phi: float, rows: Sequence[Row]) -> str:
     strongest = min(rows, key=lambda row: row.value)
     return (
         f"Rescaling with phi {phi:g} helps {where} (most at weight {strongest.setting['cfg']:g}: FAD changes by "
-        f"{spoken(strongest, 1)})" + (f" and harms at {_list(harms)}." if harms else ".")
+        f"{with_interval(strongest, 1)})" + (f" and harms at {_list(harms)}." if harms else ".")
     )
 
 
@@ -170,10 +175,97 @@ def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
+# Metric, colours (dark is bad), and the ends of the colour scale where they do not follow from the values.
+_MAPS = (
+    (COLLAPSED, "rocket_r", (0.0, 1.0), "{:.0%}"),
+    (CLIPPING, "rocket_r", (0.0, None), "{:.1%}"),
+    (LEVEL, "vlag", None, "{:+.1f}"),
+    (FAD, "rocket_r", None, "{:.0f}"),
+    (MATCH, "rocket", None, "{:.2f}"),
+    (CHORDS, "rocket", None, "{:.2f}"),
+)
+_NAMES = {
+    COLLAPSED: "collapsed clips",
+    CLIPPING: "samples beyond full scale",
+    LEVEL: "level against the real bass, dB",
+}
+
+
+def safety_figure(path: Path, rows: Sequence[Row], *, system: str) -> None:
+    """Draw FAD against "cfg" with one line for each "phi", and a map of every metric over both.
+
+    A weight that was measured at phi 0 only (there is nothing to rescale) counts for every phi.
+
+    Raises:
+        BadInputError: rows measured by different protocols, or the file cannot be written.
+    """
+    require_one_protocol(rows)
+    ours = [row for row in rows if row.system == system]
+    found = {(row.metric, row.setting["cfg"], row.setting["phi"]): row for row in ours}
+    weights, phis = (sorted({row.setting[name] for row in ours}) for name in ("cfg", "phi"))
+
+    def cell(metric: str, weight: float, phi: float) -> Row:
+        return found.get((metric, weight, phi)) or found[metric, weight, 0.0]
+
+    with panels(path, (10.0, 8.2)) as figure:
+        grid = figure.add_gridspec(3, 3, height_ratios=[1.7, 1, 1])
+        curves = {phi: [cell(FAD, weight, phi) for weight in weights] for phi in phis}
+        lines = [row for row in rows if row.metric == FAD and row.system in (REAL, CODEC)]
+        _draw_curves(figure.add_subplot(grid[0, :]), weights, curves, lines)
+        for place, (metric, colours, ends, text) in enumerate(_MAPS):
+            axes = figure.add_subplot(grid[1 + place // 3, place % 3])
+            values = np.array([[cell(metric, weight, phi).value for weight in weights] for phi in reversed(phis)])
+            low, high = ends or (None, None)
+            if metric == LEVEL:
+                high = max(float(np.abs(values).max()), 1.0)
+                low = -high
+            elif metric == CLIPPING:
+                high = max(float(values.max()), 0.01)
+            cells = [[text.format(value) for value in line] for line in values]
+            sns.heatmap(
+                values,
+                ax=axes,
+                cmap=colours,
+                vmin=low,
+                vmax=high,
+                annot=cells,
+                fmt="",
+                annot_kws={"fontsize": 6.5},
+                cbar=False,
+                linewidths=0.6,
+                xticklabels=[f"{weight:g}" for weight in weights],
+                yticklabels=[f"{phi:g}" for phi in reversed(phis)],
+            )
+            axes.tick_params(left=False, bottom=False, labelrotation=0)
+            axes.set(xlabel="guidance weight" if place > 2 else "", ylabel="phi" if place % 3 == 0 else "")
+            name = _NAMES.get(metric, metric)
+            axes.set_title(name[0].upper() + name[1:], loc="left", fontweight="bold")
+
+
+def _draw_curves(axes: Axes, weights: Sequence[float], curves: dict[float, list[Row]], anchors: Sequence[Row]) -> None:
+    values = [row.value for line in curves.values() for row in line]
+    if min(values) > 0 and max(values) / min(values) > 10:
+        axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
+    for (phi, line), colour in zip(curves.items(), sns.color_palette("viridis_r", len(curves)), strict=True):
+        axes.plot(weights, [row.value for row in line], "o-", color=colour, markersize=4, label=f"phi {phi:g}")
+        lows, highs = [row.low for row in line], [row.high for row in line]
+        if all(map(math.isfinite, lows + highs)):
+            axes.fill_between(weights, lows, highs, color=colour, alpha=0.13, linewidth=0)
+    for row in anchors:
+        level_line(axes, row.value, row.system)
+    embedder = next(iter(curves.values()))[0].protocol["FAD"].get("embedder", "")
+    axes.set(xlabel="guidance weight (0: no mix, 1: plain conditional)", ylabel=f"FAD ({embedder}, lower is better)")
+    axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
+    axes.margins(x=0.02)
+    axes.legend(loc="best")
+    headline(axes, "FAD against guidance weight and rescale")
+
+
 def main() -> None:
     """Entry point of `python -m experiments.cfg_sweep`."""
     with exit_on_bad_input():
-        sizes.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description=__doc__).run()
+        studies.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

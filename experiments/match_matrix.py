@@ -27,10 +27,10 @@ from bassbench.suite.anchors import derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
-from experiments import sizes, studies
-from experiments.evaluate_bass import generated
+from experiments import studies
 from experiments.match_proof import weights_hash as matcher_hash
-from experiments.settings import WeightSettings
+from experiments.studies import WeightSettings
+from experiments.targets import generated
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "match_matrix"
@@ -179,7 +179,7 @@ FULL = MatchMatrix()
 def main() -> None:
     """Command line."""
     with exit_on_bad_input():
-        sizes.from_command_line(MatchMatrix(), quick=QUICK, full=FULL, description=__doc__).run()
+        studies.from_command_line(MatchMatrix(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

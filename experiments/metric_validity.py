@@ -2,34 +2,246 @@
 
     python -m experiments.metric_validity
 
-The real bass of each clip is damaged in many ways (`experiments.damage`), and every metric of `bassbench list` scores
-it before and after. AUC: the chance that a real bass scores better than a damaged one of any song; paired: the share of
+The real bass of each clip is damaged in many ways (`experiments.perturbations`), and every metric of `bassbench list`
+scores it before and after. AUC: the chance that a real bass scores better than a damaged one of any song; paired: the share of
 songs whose own bass scores better than its damaged form. A metric of sets is given groups of songs in place of songs.
 Clips are measured one at a time and each is on disk before the next; run it again to go on where it was cut off.
 """
 
-from collections.abc import Sequence
+import functools
+import json
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import matplotlib
 import numpy as np
+import seaborn as sns
 import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from bassbench.cache import content_hash
+from bassbench.embedders.cache import embed_keyed
 from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
+from bassbench.files import append_lines, parse_json, read_lines
+from bassbench.metrics.adherence import accompanied
 from bassbench.metrics.bootstrap import Interval, mean_interval
-from bassbench.metrics.metric import ClipMetric
-from bassbench.metrics.registry import all_metrics, chosen
-from bassbench.metrics.sets import MIN_SONGS, SetMetric
+from bassbench.metrics.gate import gate
+from bassbench.metrics.metric import ClipMetric, Scored
+from bassbench.metrics.registry import all_metrics, chosen, clip_metrics
+from bassbench.metrics.sets import MIN_SONGS, EmbeddedSets, SetMetric
+from bassbench.plugins import warn_once
+from bassbench.results.figure import save_figure
 from bassbench.results.rows import Measurement, Row, RowStore, write_csv
-from bassbench.songs.clips import ClipRequest, clip_requests
+from bassbench.results.table import require_one_protocol
+from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
+from bassbench.suite.anchors import Anchor, Codec, derangement
 from bassbench.training.pretrained import find_device
-from experiments import damage, sizes, studies
+from bassbench.workers import in_processes
+from experiments import perturbations, studies
 from experiments.match_proof import auc_interval
-from experiments.validity_figure import validity_figure
-from experiments.validity_values import GATE, UNDAMAGED, DamagedClips
+from experiments.perturbations import graded_perturbations, style_clip
+from reference_model.pipeline import networks_hash
+
+UNPERTURBED = "real bass"
+GATE = ClipMetric(
+    "passes the gate",
+    "",
+    "higher",
+    "bassbench.metrics.gate",
+    lambda it: float(gate(it.bass, reference=it.clip.bass).passed),
+)
+Scores = dict[str, np.ndarray]
+"""Damage -> values `(units,)`, NaN where undefined."""
+ClipValues = dict[str, dict[str, float | None]]
+"""Damage -> metric -> value of one clip, None where undefined."""
+
+
+@dataclass(frozen=True)
+class ModelCodec:
+    """A model's bass autoencoder as a damage, and the hash of its weights."""
+
+    through: Codec
+    hash: str
+
+
+@functools.lru_cache(maxsize=1)
+def model_codec(weights: str, device: str) -> ModelCodec:
+    """The codec of a model, loaded once a process.
+
+    Raises:
+        BadInputError: unknown or damaged weights, unavailable device.
+    """
+    model = studies.load_model(weights, device)
+    return ModelCodec(model.through_codec, networks_hash(model.bass_autoencoder))
+
+
+@dataclass(frozen=True)
+class PerturbedClips:
+    """The clips of one split, whose basses are damaged with those of partner songs, and the reference of sets.
+
+    `metrics` names metrics of clips; without `embedder` there are no metrics of sets.
+    """
+
+    requests: tuple[ClipRequest, ...]
+    reference: tuple[ClipRequest, ...]
+    metrics: tuple[str, ...]
+    embedder: str | None
+    pair_embedder: str
+    weights: str
+    device: str
+    seed: int
+
+    @property
+    def codec(self) -> ModelCodec:
+        """The codec that is one of the perturbations."""
+        return model_codec(self.weights, self.device)
+
+    @property
+    def perturbations(self) -> dict[str, Anchor]:
+        """All by name."""
+        return graded_perturbations(self.codec.through)
+
+    def partner(self, index: int) -> ClipRequest:
+        """The song whose bass stands for "other song" of a clip."""
+        order = derangement(len(self.requests), generator=np.random.default_rng(self.seed))
+        return self.requests[order[index]]
+
+    def key(self, index: int) -> str:
+        """Content hash of all that the damaged basses of a clip depend on."""
+        how = json.dumps([perturbations.VERSION, studies.clip_seed(self.seed, index)])
+        return content_hash(self.requests[index].key, self.partner(index).key, self.codec.hash, how)
+
+    def values(self, path: Path, processes: int, advance: studies.Advance) -> dict[str, Scores]:
+        """Metric -> damage -> values of all clips; what the file `path` holds is not measured again.
+
+        Raises:
+            BadInputError: the file cannot be read or written.
+        """
+        versions = json.dumps([[metric.name, metric.version] for metric in self._clip_metrics()])
+        keys = [content_hash(self.key(index), versions, self.embedder or "") for index in range(len(self.requests))]
+        known = _read(path)
+        missing = [index for index, key in enumerate(keys) if key not in known]
+        for _ in range(len(keys) - len(missing)):
+            advance()
+        for index, found in zip(missing, in_processes(self.measure, missing, processes), strict=True):
+            append_lines(path, [{"key": keys[index], "clip": self.requests[index].song.name, "values": found}])
+            known[keys[index]] = found
+            advance()
+        clips = [known[key] for key in keys]
+        return {
+            metric: {
+                name: np.array([np.nan if clip[name][metric] is None else clip[name][metric] for clip in clips], float)
+                for name in (UNPERTURBED, *self.perturbations)
+            }
+            for metric in self.metrics
+        }
+
+    def measure(self, index: int) -> ClipValues:
+        """The values of one clip; embeddings for metrics of sets go to the cache on the way."""
+        clip, other = cached_clip(self.requests[index]), cached_clip(self.partner(index))
+        metrics = self._clip_metrics()
+        style = style_clip(clip, other) if any("style" in metric.name for metric in metrics) else None
+        values: ClipValues = {}
+        for name in (UNPERTURBED, *self.perturbations):
+            bass = self._bass(index, name)
+            if self.embedder is not None:
+                for pairs in (False, True):
+                    self._embedding(index, name, bass, pairs=pairs)
+            values[name] = {metric.name: _value(metric, Scored(clip, bass, style), name) for metric in metrics}
+        return values
+
+    def set_scores(self, metric: SetMetric, group: int) -> Scores:
+        """A metric of sets for each `group` of songs, by damage: what remains after whole groups is left out.
+
+        Fewer songs than one group give no values.
+        """
+        order = derangement(len(self.reference), generator=np.random.default_rng(self.seed))
+        reference = [_embedded(self, request, request, pairs=False) for request in self.reference]
+        pairs = [_embedded(self, request, request, pairs=True) for request in self.reference] if metric.pairs else []
+        mispaired = (
+            [_embedded(self, one, self.reference[order[i]], pairs=True) for i, one in enumerate(self.reference)]
+            if metric.pairs
+            else []
+        )
+        scores = {}
+        for name in (UNPERTURBED, *self.perturbations):
+            values = []
+            for start in range(0, len(self.requests) - group + 1, group):
+                these = range(start, start + group)
+                sets = EmbeddedSets(
+                    make_bass=lambda: [self._embedding(i, name, pairs=False) for i in these],  # noqa: B023
+                    make_pairs=lambda: [self._embedding(i, name, pairs=True) for i in these],  # noqa: B023
+                    make_reference=lambda: reference,
+                    make_reference_pairs=lambda: pairs,
+                    make_mispaired=lambda: mispaired,
+                    replicates=1,  # groups of songs are what the intervals are over
+                )
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # of small sets: all are equally small
+                    values.append(metric.measure(sets, np.random.default_rng(self.seed)).value)
+            scores[name] = np.array(values, float)
+        return scores
+
+    def _clip_metrics(self) -> list[ClipMetric]:
+        known = {GATE.name: GATE, **clip_metrics()}
+        return [known[name] for name in self.metrics]
+
+    def _bass(self, index: int, name: str) -> np.ndarray:
+        clip = cached_clip(self.requests[index])
+        if name == UNPERTURBED:
+            return clip.bass
+        return self.perturbations[name](clip, cached_clip(self.partner(index)), studies.clip_seed(self.seed, index))
+
+    def _embedding(self, index: int, name: str, bass: np.ndarray | None = None, *, pairs: bool) -> np.ndarray:
+        def audio() -> np.ndarray:
+            made = self._bass(index, name) if bass is None else bass
+            return accompanied(cached_clip(self.requests[index]).mix, made) if pairs else made
+
+        return self.embed(content_hash(self.key(index), name), audio, pairs=pairs)
+
+    def embed(self, key: str, audio: Callable[[], np.ndarray], *, pairs: bool) -> np.ndarray:
+        """Embeddings `(windows, dim)` from the cache."""
+        embedder = self.pair_embedder if pairs else self.embedder
+        assert embedder is not None
+        key = content_hash("damage", key, str(pairs))
+        return embed_keyed(key, audio, embedder, device=str(find_device(self.device)))
+
+
+def _embedded(clips: PerturbedClips, mix: ClipRequest, bass: ClipRequest, *, pairs: bool) -> np.ndarray:
+    def audio() -> np.ndarray:
+        made = cached_clip(bass).bass
+        return accompanied(cached_clip(mix).mix, made) if pairs else made
+
+    return clips.embed(content_hash(mix.key, bass.key), audio, pairs=pairs)
+
+
+def _value(metric: ClipMetric, scored: Scored, name: str) -> float | None:
+    """A metric's value, None where undefined; a metric that fails on damaged audio is named and undefined there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of silence, which is one of the perturbations
+            value = float(metric.measure(scored))
+    except (BadInputError, ValueError) as error:
+        warn_once(f"metric '{metric.name}' failed on '{name}' of {scored.clip.name} ({error})")
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _read(path: Path) -> dict[str, ClipValues]:
+    known = {}
+    for where, line in read_lines(path):
+        try:
+            entry = parse_json(line)
+            known[entry["key"]] = entry["values"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInputError(f"{where}: not the values of a clip ({error}); move the file away") from None
+    return known
+
 
 NAME = "metric_validity"
 AUC, PAIRED = "AUC", "own bass better"
@@ -98,7 +310,7 @@ class MetricValidity:
     output: Path = Path("results")
     """Folder for the results."""
     weights: str = "small"
-    """The model whose codec is one of the damages: a name of shipped weights, or a folder."""
+    """The model whose codec is one of the perturbations: a name of shipped weights, or a folder."""
     embedder: Annotated[str, tyro.conf.arg(metavar="NAME")] = DEFAULT_EMBEDDER
     """What metrics of sets listen with."""
     pair_embedder: Annotated[str, tyro.conf.arg(metavar="NAME")] = PAIR_EMBEDDER
@@ -171,12 +383,12 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
         }
         if config.has_sets
         else "left out",
-        "damage": f"version {damage.VERSION}",
+        "damage": f"version {perturbations.VERSION}",
         "interval": "95 %, bootstrap over songs",
     }
     tasks = []
     for split, (evaluated, reference) in requests.items():
-        clips = DamagedClips(
+        clips = PerturbedClips(
             requests=tuple(evaluated),
             reference=tuple(reference),
             metrics=tuple(metric.name for metric in metrics if isinstance(metric, ClipMetric)),
@@ -189,21 +401,21 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
         made = studies.Measurements(NAME, len(evaluated), config.seed, how)
         wanted: list[Measurement] = []
         for metric in metrics:
-            for name in clips.damages:
+            for name in clips.perturbations:
                 setting: dict[str, Any] = {"split": split, "damage": name, "version": metric.version}
-                if name == damage.CODEC:
+                if name == perturbations.CODEC:
                     setting["codec"] = clips.codec.hash
                 wanted += made.of(metric.name, setting, (AUC, PAIRED))
 
-        def measure(advance: studies.Advance, split: str = split, clips: DamagedClips = clips) -> list[Interval]:
+        def measure(advance: studies.Advance, split: str = split, clips: PerturbedClips = clips) -> list[Interval]:
             values = clips.values(config.output / NAME / f"{split}.jsonl", config.processes, advance)
             results: list[Interval] = []
             for metric in metrics:
                 scores = (
                     clips.set_scores(metric, config.group) if isinstance(metric, SetMetric) else values[metric.name]
                 )
-                for name in clips.damages:
-                    results += separation(scores[UNDAMAGED], scores[name], metric.direction, config.seed)
+                for name in clips.perturbations:
+                    results += separation(scores[UNPERTURBED], scores[name], metric.direction, config.seed)
             return results
 
         tasks.append(studies.Task(tuple(wanted), measure))
@@ -266,10 +478,55 @@ def _described(requests: Sequence[ClipRequest]) -> str:
     return f"{len(requests)} clips, {content_hash(*(request.key for request in requests))[:8]}"
 
 
+_CELL = 0.27
+
+
+def validity_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Draw AUC rows, metrics down and perturbations across; undefined cells are grey.
+
+    Raises:
+        BadInputError: rows measured by different protocols, or the file cannot be written.
+    """
+    require_one_protocol(rows)
+    splits, metrics, names = (
+        list(dict.fromkeys(values))
+        for values in (
+            [row.setting["split"] for row in rows],
+            [row.system for row in rows],
+            [row.setting["damage"] for row in rows],
+        )
+    )
+    cells = {(row.setting["split"], row.system, row.setting["damage"]): row.value for row in rows}
+    style: dict[Any, Any] = {"font.size": 7, "axes.titlesize": 9}
+    colours = sns.color_palette("vlag_r", as_cmap=True).with_extremes(bad="0.85")
+    width, height = _CELL * len(names) + 3.2, len(splits) * (_CELL * len(metrics) + 0.4) + 1.4
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(len(splits), 1, squeeze=False, sharex=True)[:, 0]
+        image = None
+        for axes, split in zip(panels, splits, strict=True):
+            values = np.array([[cells.get((split, metric, name), np.nan) for name in names] for metric in metrics])
+            image = axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0.0, vmax=1.0, aspect="auto")
+            for (row, column), value in np.ndenumerate(values):
+                if np.isfinite(value):
+                    shade = "white" if abs(value - 0.5) > 0.4 else "0.2"
+                    text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+                    axes.text(column, row, text, ha="center", va="center", fontsize=5, color=shade)
+            axes.set_title(f"{split} split", loc="left", fontweight="bold")
+            axes.set_yticks(range(len(metrics)), metrics)
+            axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+            axes.tick_params(length=0)
+        assert image is not None
+        label = "AUC: the real bass scores better (0.5: the metric does not see the damage)"
+        figure.colorbar(image, ax=list(panels), label=label, shrink=0.6, pad=0.01)
+        save_figure(figure, path)
+
+
 def main() -> None:
     """Entry point of `python -m experiments.metric_validity`."""
     with exit_on_bad_input():
-        sizes.from_command_line(MetricValidity(), quick=QUICK, full=FULL, description=__doc__).run()
+        studies.from_command_line(MetricValidity(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from bassbench.metrics.bootstrap import Interval
 from bassbench.results.rows import Row
 from bassbench.results.table import require_one_protocol
 from bassbench.suite.anchors import CODEC, OTHER, REAL
-from experiments import playing, sizes, studies
-from experiments.panels import headline, level_line, panels, plain_numbers
+from experiments import playing, studies
+from experiments.figures import headline, level_line, panels, plain_numbers
 from experiments.player import Player
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
-from experiments.studies import spoken
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Evaluator
+from experiments.studies import with_interval
 from reference_model.pipeline import Sampling
 from reference_model.sampler import heun_evaluations
 
@@ -101,12 +101,12 @@ def steps_for(sampler: str, evaluations: int) -> int:
     return steps
 
 
-def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
+def study(config: Samplers, evaluator: Evaluator, player: Player) -> list[Row]:
     """All rows of the study, the missing ones measured: anchors first, then each sampler's numbers of evaluations."""
     model, requests = player.model, player.requests
     converged = Converged(player, Sampling(steps=config.converged, cfg=config.cfg, phi=config.phi))
     # Seconds are comparable on one device and at one batch size only.
-    how = judge.protocol | {"converged": f"DDIM, {config.converged} steps"}
+    how = evaluator.protocol | {"converged": f"DDIM, {config.converged} steps"}
     clock = how | {"batch": config.batch_size, "device": model.device.type, "threads": torch.get_num_threads()}
     measurements = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock})
 
@@ -120,13 +120,13 @@ def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
             seconds += time.perf_counter() - began
             errors += ((latents - end).square().mean(dim=(1, 2)) / end.square().mean(dim=(1, 2))).sqrt().tolist()
             for index, audio in zip(batch, player.decode(batch, latents.to(model.device)), strict=True):
-                heard.append(judge.hear(index, audio, key=player.key(index, sampling)))
+                heard.append(evaluator.hear(index, audio, key=player.key(index, sampling)))
                 advance()
-        scores = judge.scores(heard)
+        scores = evaluator.scores(heard)
         took = Interval(seconds / len(requests), float("nan"), float("nan"))
-        return [*(scores[metric] for metric in _ANCHOR_METRICS), judge.mean(errors), took]
+        return [*(scores[metric] for metric in _ANCHOR_METRICS), evaluator.mean(errors), took]
 
-    tasks = playing.anchor_tasks(player, judge, measurements, _ANCHOR_METRICS)
+    tasks = playing.anchor_tasks(player, evaluator, measurements, _ANCHOR_METRICS)
     for sampler, title in TITLES.items():
         for count in sorted(config.evaluations):
             sampling = Sampling(steps=steps_for(sampler, count), cfg=config.cfg, phi=config.phi, sampler=sampler)
@@ -153,8 +153,8 @@ def findings(rows: Sequence[Row]) -> str:
     target = curves["DDIM", ERROR][-1].value
     said = [
         "The paper samples with DDIM alone and finds FAD lowest at 64 steps; it compares no samplers.",
-        f"Here DDIM with {last.setting['evaluations']} evaluations reaches FAD {spoken(last, 1)}; the lowest of all "
-        f"is {spoken(lowest, 1)}, {lowest.system} with {lowest.setting['evaluations']}.",
+        f"Here DDIM with {last.setting['evaluations']} evaluations reaches FAD {with_interval(last, 1)}; the lowest of "
+        f"all is {with_interval(lowest, 1)}, {lowest.system} with {lowest.setting['evaluations']}.",
     ]
     for title in TITLES.values():
         near = [row.setting["evaluations"] for row in curves[title, FAD] if row.value <= last.high]
@@ -236,7 +236,7 @@ def _curve(rows: Sequence[Row], system: str, metric: str) -> list[Row]:
 def main() -> None:
     """Entry point of `python -m experiments.samplers`."""
     with exit_on_bad_input():
-        sizes.from_command_line(Samplers(), quick=QUICK, full=FULL, description=__doc__).run()
+        studies.from_command_line(Samplers(), quick=QUICK, full=FULL, description=__doc__).run()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """What every study does the same way: find the model, make the measurements that are missing, report them all."""
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import torch
+import tyro
 from tqdm import tqdm
 
 from bassbench.cache import content_hash
-from bassbench.errors import BadInputError
+from bassbench.errors import BadInputError, check_limits
 from bassbench.files import atomic_path, parse_json, write_text
 from bassbench.metrics.bootstrap import Interval
 from bassbench.metrics.progress import phase
@@ -21,7 +23,70 @@ from bassbench.results.rows import Measurement, Row, RowStore, measured, write_c
 from bassbench.results.table import markdown, table, terminal
 from bassbench.songs.clips import ClipRequest
 from bassbench.training.pretrained import find_device
-from reference_model.pipeline import BassAccompaniment, load, networks_hash
+from reference_model.pipeline import BassAccompaniment, Sampling, load, networks_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of every study of the reference model."""
+
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU if there is one."""
+    output: Path = Path("results")
+    """Folder for the results."""
+    weights: str = "small"
+    """The model: a name of shipped weights, or a folder."""
+    seed: int = 0
+    """Seed of the noise, all pairing and the bootstrap."""
+
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        check_limits(self)
+
+    def model(self) -> BassAccompaniment:
+        """The model, once the folder for results can be written.
+
+        Raises:
+            BadInputError: the folder cannot be written; unknown device or weights.
+        """
+        output_folder(self.output)
+        return load_model(self.weights, self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings(Settings):
+    """Of a study that samples several clips at a time."""
+
+    batch_size: int = 8
+    """Clips sampled at a time; where seconds are measured it changes them, nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSettings(BatchSettings):
+    """Of a study in which the model plays at several weights of guidance."""
+
+    cfg: tuple[float, ...] = (1.0, 2.0, 4.0)
+    """Guidance weights of the reference model."""
+    phi: float = 0.5
+    """Rescale of the guided estimate."""
+    steps: int = 64
+    """DDIM steps."""
+
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        super().validate()
+        if len(self.samplings) != len(set(self.samplings)):
+            raise BadInputError(f"--cfg takes different numbers, got {' '.join(map(str, self.cfg))}")
+
+    @property
+    def samplings(self) -> list[Sampling]:
+        """How basses are drawn, at each weight.
+
+        Raises:
+            BadInputError: a number of steps, a weight or a rescale that cannot be sampled with.
+        """
+        return [Sampling(steps=self.steps, cfg=cfg, phi=self.phi) for cfg in self.cfg]
+
 
 _CARD = "## How it was measured"
 Advance = Callable[[], object]
@@ -219,7 +284,7 @@ def report(
         print(findings)
 
 
-def spoken(row: Row, decimals: int = 2) -> str:
+def with_interval(row: Row, decimals: int = 2) -> str:
     """A row's value and its interval, to be read in a sentence."""
     return f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
 
@@ -247,3 +312,41 @@ def _card_value(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_card_value(item)}" for name, item in value.items())
     return str(value)
+
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of the study, which the other options change."""
+
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A first look: minutes on two cores."""
+    full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The size of the committed results."""
+
+
+def from_command_line(
+    default: Config, *, quick: Config, full: Config, description: str | None, arguments: list[str] | None = None
+) -> Config:
+    """The configuration that the command line (`arguments`, None: the program's own) asks for.
+
+    Raises:
+        BadInputError: two sizes at once.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    asked = {"--quick": quick, "--full": full}
+    chosen = [config for flag, config in asked.items() if flag in given]
+    if len(chosen) > 1:
+        raise BadInputError("--quick and --full exclude each other")
+    start = chosen[0] if chosen else default
+
+    def options(
+        size: Annotated[Size, tyro.conf.OmitArgPrefixes],
+        config: Annotated[type(start), tyro.conf.OmitArgPrefixes] = start,  # type: ignore[valid-type]
+    ) -> Any:
+        return config  # the flags are here for the help and to be taken: the values that they stand for are `start`
+
+    config: Config = tyro.cli(options, args=given, description=description)
+    return config

@@ -9,7 +9,7 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.results.ownership import alone_in, note_written, refuse_foreign
 from bassbench.results.rows import RowStore
-from experiments.page import SIGN, write_page
+from experiments.all import SIGN, write_page
 from experiments.studies import measure_missing, output_folder, protocol_card, refuse_other_pages
 
 

@@ -8,18 +8,20 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
 from experiments import all as every
-from experiments.all import STUDIES, All, configured
-from experiments.claims import (
+from experiments.all import (
     NOT,
     NOT_MEASURED,
     PARTLY,
     REPRODUCED,
+    STUDIES,
+    All,
     closer_to_the_style,
+    configured,
     diagonal,
     fewest_steps,
+    reported,
     rescale_helps,
 )
-from experiments.page import reported
 
 
 def row(metric: str, value: float, low: float, high: float, system: str = "reference model", **setting: object) -> Row:

@@ -12,7 +12,7 @@ from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.results.rows import Row, RowStore
 from bassbench.songs.song_bank import Song
 from bassbench.suite.anchors import REAL, real
-from experiments import playing, sizes, studies
+from experiments import playing, studies
 from experiments.cfg_sweep import DIFFERENCE, FULL, QUICK, SYSTEM, CFGSweep, cells, findings, rescale_text
 from experiments.player import Player
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
@@ -167,7 +167,7 @@ def test_what_cannot_be_measured_is_refused(config: CFGSweep, wrong: dict, messa
 def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     def asked(*given: str) -> CFGSweep:
         with exit_on_bad_input():
-            return sizes.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(given))
+            return studies.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(given))
 
     assert asked() == CFGSweep() and asked("--quick") == QUICK and asked("--full") == FULL
     assert asked("--quick", "--clips", "5") == dataclasses.replace(QUICK, clips=5)

@@ -24,7 +24,7 @@ LOW_PASS_HZ = (4000, 1000, 250)
 CLIPPED_DB = (6, 12, 24)
 
 
-def damages(codec: Codec | None = None) -> dict[str, Anchor]:
+def graded_perturbations(codec: Codec | None = None) -> dict[str, Anchor]:
     """All by name, each kind from the slightest to the worst; without a codec there is no damage by it."""
     ways: dict[str, Anchor] = {CONTROL: functools.partial(_played, semitones=0)}
     for semitones in SEMITONES:
