@@ -22,7 +22,7 @@ import torch
 from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.embedders.cache import embed_cached
 from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
-from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError
 from bassbench.hearing.chroma import chroma
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.bootstrap import Interval, mean_interval
@@ -36,7 +36,7 @@ from bassbench.training.pretrained import find_device
 from experiments import studies
 from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, SDR, ProbeSong, codec_measures, probe, probe_song
 from experiments.figures import headline, panels
-from experiments.studies import Settings
+from experiments.studies import Settings, Study
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.phase import griffin_lim, noise_phase
@@ -168,11 +168,9 @@ class Autoencoders(Settings):
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        write_report(study(self, self.model(), requests), self.output)
-
-
-QUICK = Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6)
-FULL = Autoencoders(clips=12)
+        rows = study(self, self.model(), requests)
+        autoencoders_figure(self.output / f"{NAME}.png", rows)
+        STUDY.report(rows, self.output)
 
 
 def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipRequest]) -> list[Row]:
@@ -288,14 +286,6 @@ def _given_back(way: Reconstruct, clip: Clip) -> np.ndarray:
     return way(clip.bass)
 
 
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table; write the .csv, .md and .png."""
-    autoencoders_figure(folder / f"{NAME}.png", rows)
-    title = "What the autoencoders keep, and what a spectral distance overlooks"
-    settings = ("audio", "cents")
-    studies.report(rows, folder, NAME, title=title, settings=settings, notes=f"{_NOTES.strip()}\n\n{findings(rows)}")
-
-
 def findings(rows: Sequence[Row]) -> str:
     """What the paper leaves open and what these rows say, in words."""
     kept, distance = (
@@ -304,15 +294,13 @@ def findings(rows: Sequence[Row]) -> str:
     )
     codec = next(row for row in rows if _is(row, AUTOENCODER, LSD))
     nearer = [cents for cents in sorted(kept) if kept[cents].value < 0.5 and distance[cents].value < codec.value]
-    text = (
-        f"\nThe bass autoencoder's log-spectral distance is {codec.value:.1f} dB [{codec.low:.1f}, {codec.high:.1f}]. "
-    )
+    text = f"The bass autoencoder's log-spectral distance is {codec.value:.1f} dB [{codec.low:.1f}, {codec.high:.1f}]. "
     if not nearer:
-        return text + "Every detuning that loses most notes' pitch is farther from the original than that.\n"
+        return text + "Every detuning that loses most notes' pitch is farther from the original than that."
     worst = nearer[-1]
     return text + (
         f"A bass out of tune by {worst} cents, of whose notes {kept[worst].value:.0%} keep their pitch, is nearer to "
-        f"the original: {distance[worst].value:.1f} dB. A spectral distance does not see that a bass is out of tune.\n"
+        f"the original: {distance[worst].value:.1f} dB. A spectral distance does not see that a bass is out of tune."
     )
 
 
@@ -382,11 +370,17 @@ def autoencoders_figure(path: Path, rows: Sequence[Row]) -> None:
         headline(right, "Reconstruction of mix and bass")
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.autoencoders`."""
-    with exit_on_bad_input():
-        studies.from_command_line(Autoencoders(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="What the autoencoders keep",
+    title="What the autoencoders keep, and what a spectral distance overlooks",
+    default=Autoencoders(),
+    quick=Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6),
+    full=Autoencoders(clips=12),
+    columns=("audio", "cents"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

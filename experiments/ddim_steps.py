@@ -21,16 +21,16 @@ import tyro
 from matplotlib.axes import Axes
 
 from bassbench.embedders.embedder import EMBEDDERS, protocol
-from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
+from bassbench.errors import BadInputError, unknown_name
 from bassbench.metrics.bootstrap import Interval
 from bassbench.results.rows import Row
 from bassbench.results.table import require_one_protocol
 from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor
-from experiments import playing, studies
+from experiments import figures, playing, studies
 from experiments.figures import headline, level_line, panels, plain_numbers
 from experiments.player import Player
 from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Evaluator
-from experiments.studies import with_interval
+from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED, Study, Verdict, with_interval
 from reference_model.pipeline import Sampling
 
 NAME = "ddim_steps"
@@ -83,11 +83,10 @@ class DDIMSteps(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        write_report(study(self, *self.subjects()), self.output)
-
-
-QUICK = DDIMSteps(clips=8, reference_clips=24, steps=(1, 4, 16, 64))
-FULL = DDIMSteps(clips=16, steps=(1, 2, 4, 8, 16, 32, 64, 128, 256), conditional=True)
+        rows = study(self, *self.subjects())
+        rows.sort(key=lambda row: ("steps" in row.setting, row.system == CONDITIONAL, row.setting.get("steps", 0)))
+        steps_figure(self.output / f"{NAME}.png", rows)
+        STUDY.report(rows, self.output)
 
 
 def study(config: DDIMSteps, evaluator: Evaluator, player: Player) -> list[Row]:
@@ -130,20 +129,6 @@ def study(config: DDIMSteps, evaluator: Evaluator, player: Player) -> list[Row]:
     return measurements.rows(tasks, config.output, device=model.device)
 
 
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table and what was found; write the .csv, .md and .png."""
-    curve = [row for row in rows if "steps" in row.setting]
-    rows = [
-        *(row for row in rows if "steps" not in row.setting),
-        *sorted(curve, key=lambda row: (row.system != UNCONDITIONAL, row.setting["steps"])),
-    ]
-    steps_figure(
-        folder / f"{NAME}.png", rows, systems=(UNCONDITIONAL, CONDITIONAL), clock=SECONDS, paper_steps=PAPER_STEPS
-    )
-    title = "FAD against DDIM steps"
-    studies.report(rows, folder, NAME, title=title, settings=["steps"], notes=_NOTES, findings=findings(rows))
-
-
 def findings(rows: Sequence[Row]) -> str:
     """What the paper found and what these rows say, in words."""
     said = [f"The paper finds the FAD of unconditional samples lowest at {PAPER_STEPS} of the numbers it tries."]
@@ -180,13 +165,14 @@ def _list(values: Sequence[int]) -> str:
     return ", ".join(map(str, sorted(values)))
 
 
-def steps_figure(path: Path, rows: Sequence[Row], *, systems: Sequence[str], clock: str, paper_steps: int) -> None:
-    """Draw a panel for each kind of FAD, the match score and the chord-tone share, a line for each of the systems.
+def steps_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Draw a panel for each kind of FAD, the match score and the chord-tone share, a line for each way to sample.
 
     Raises:
         BadInputError: rows measured by different protocols, or the file cannot be written.
     """
     require_one_protocol(rows)
+    systems = (UNCONDITIONAL, CONDITIONAL)
     kinds = list(dict.fromkeys(row.metric for row in rows if row.system == REAL and row.metric.startswith(FAD)))
     with panels(path, (10.0, 7.4)) as figure:
         for axes, metric in zip(figure.subplots(2, 2).ravel(), (*kinds, MATCH, CHORDS), strict=True):
@@ -196,9 +182,9 @@ def steps_figure(path: Path, rows: Sequence[Row], *, systems: Sequence[str], clo
             for row in found:
                 if row.system in anchors and math.isfinite(row.value):
                     level_line(axes, row.value, row.system, left=metric in kinds)
-            axes.axvline(paper_steps, color="0.75", linewidth=0.9, linestyle=":", zorder=1)
-            _seconds_above(axes, [row for row in rows if row.metric == clock and row.system in systems])
-            axes.set_xlabel(f"DDIM steps (dotted: the paper's {paper_steps})")
+            axes.axvline(PAPER_STEPS, color="0.75", linewidth=0.9, linestyle=":", zorder=1)
+            _seconds_above(axes, [row for row in rows if row.metric == SECONDS and row.system in systems])
+            axes.set_xlabel(f"DDIM steps (dotted: the paper's {PAPER_STEPS})")
             headline(axes, _title(metric, rows))
             axes.legend(loc="best")
 
@@ -211,13 +197,8 @@ def _draw_steps(axes: Axes, curves: Sequence[Sequence[Row]]) -> None:
             continue
         steps = [row.setting["steps"] for row in curve]
         name = curve[0].system.removeprefix("reference model, ")
-        axes.plot(steps, [row.value for row in curve], "o-", color=colour, markersize=4, label=name)
-        lows, highs = [row.low for row in curve], [row.high for row in curve]
-        axes.fill_between(steps, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    axes.set_xscale("log", base=2)
-    ticks = sorted({row.setting["steps"] for curve in curves for row in curve})
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.minorticks_off()
+        figures.curve(axes, steps, curve, color=colour, label=name)
+    figures.doubling_axis(axes, sorted({row.setting["steps"] for curve in curves for row in curve}))
     if min(values) > 0 and max(values) > max(10 * min(values), 1):  # shares and similarities stay linear
         axes.set_yscale("log")
         plain_numbers(axes.yaxis)
@@ -252,11 +233,41 @@ def _title(metric: str, rows: Sequence[Row]) -> str:
     return metric[0].upper() + metric[1:]
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.ddim_steps`."""
-    with exit_on_bad_input():
-        studies.from_command_line(DDIMSteps(), quick=QUICK, full=FULL, description=__doc__).run()
+def fewest_steps(rows: Sequence[Row]) -> Verdict:
+    """Claim: FAD of unconditional samples against DDIM steps has its minimum at 64.
 
+    Reproduced if 64 steps have the lowest FAD; partly if no other number is certainly lower, by the difference song by
+    song (without such rows: by the interval of 64); not otherwise.
+    """
+    ours = [row for row in rows if "steps" in row.setting and row.system != "reference model, conditional"]
+    found = {row.setting["steps"]: row for row in ours if row.metric == "FAD"}
+    if 64 not in found or len(found) < 2:
+        return Verdict(NOT_MEASURED)
+    best, at_64 = min(found.values(), key=lambda row: row.value), found[64]
+    numbers = f"lowest FAD {with_interval(best)} at {best.setting['steps']} steps; {with_interval(at_64)} at 64"
+    if best is at_64:
+        return Verdict(REPRODUCED, numbers)
+    differences = {row.setting["steps"]: row for row in ours if row.metric == "FAD against 64 steps"}
+    if not differences:
+        return Verdict(PARTLY if at_64.low <= best.value else NOT, numbers)
+    lower = sorted(steps for steps, row in differences.items() if row.high < 0)
+    numbers += f", a difference of {with_interval(differences[best.setting['steps']])} song by song"
+    return Verdict(NOT if lower else PARTLY, numbers)
+
+
+STUDY = Study(
+    name=NAME,
+    question="FAD against DDIM steps",
+    title="FAD against DDIM steps",
+    default=DDIMSteps(),
+    quick=DDIMSteps(clips=8, reference_clips=24, steps=(1, 4, 16, 64)),
+    full=DDIMSteps(clips=16, steps=(1, 2, 4, 8, 16, 32, 64, 128, 256), conditional=True),
+    columns=("steps",),
+    notes=_NOTES,
+    findings=findings,
+    claim="a minimum at 64 steps",
+    verdict=fewest_steps,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

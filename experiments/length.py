@@ -23,7 +23,7 @@ import torch
 from matplotlib.axes import Axes
 
 from bassbench.cache import content_hash
-from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
+from bassbench.errors import BadInputError, check_limits
 from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.results.rows import Row
 from bassbench.results.table import require_one_protocol
@@ -32,11 +32,11 @@ from bassbench.suite.anchors import OTHER, REAL, derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from experiments import studies
-from experiments.figures import headline, level_line, panels
+from experiments.figures import curve, doubling_axis, headline, level_line, panels
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from experiments.medley_player import MedleyPlayer
-from experiments.studies import Settings, with_interval
+from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED, Settings, Study, Verdict, with_interval
 from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import TrainingConfig
@@ -206,11 +206,9 @@ class Length(Settings):
         self.validate()
         requests = clip_requests("test", self.clips)
         matcher = Matcher.from_pretrained(self.matcher)
-        write_report(study(self, self.model(), matcher, requests), self)
-
-
-QUICK = Length(clips=2, frames=(128, 256, 1024), positions=(), steps=8)
-FULL = Length(frames=(128, 256, 512, 1024, 4096), positions=("dynamic", "absolute"), train_steps=800)
+        rows = study(self, self.model(), matcher, requests)
+        length_figure(self.output / f"{NAME}.png", rows)
+        STUDY.report(rows, self.output)
 
 
 def study(config: Length, model: BassAccompaniment, matcher: Matcher, requests: Sequence[ClipRequest]) -> list[Row]:
@@ -320,16 +318,6 @@ def _changes(heard: Sequence[Passage], home: Sequence[Passage], seed: int) -> li
     return [mean_interval(values, generator=np.random.default_rng(seed)) for values in change]
 
 
-def write_report(rows: list[Row], config: Length) -> None:
-    """Print the table and what was found; write the .csv, .md and .png."""
-    length_figure(config.output / f"{NAME}.png", rows)
-    title = "Beyond the length of training"
-    studies.report(
-        rows, config.output, NAME, title=title, settings=("frames", "from"), notes=_NOTES, findings=findings(rows)
-    )
-
-
-_DRAWN = ("chord-tone share", "match score")
 _DASHED = ("bias taken away", "no positions")
 
 
@@ -345,25 +333,22 @@ def length_figure(path: Path, rows: Sequence[Row]) -> None:
     colours = dict(zip(systems, sns.color_palette("colorblind", len(systems)), strict=True))
     with panels(path, (10.0, 7.2)) as figure:
         grid = figure.subplots(2, 2, sharey="col")
-        for column, metric in enumerate(_DRAWN):
+        for column, metric in enumerate(_METRICS):
             found = [row for row in rows if row.metric == metric]
             for line, across in enumerate(("from", "frames")):
                 axes = grid[line, column]
                 for system in systems:
                     own = [row for row in found if row.system == system]
-                    if across == "from":
-                        curve = [row for row in own if "from" in row.setting]
-                    else:
-                        curve = [row for row in own if "frames" in row.setting and "from" not in row.setting]
-                    _draw_lengths(axes, curve, across, colours[system])
+                    parts = [
+                        row for row in own if "frames" in row.setting and ("from" in row.setting) == (across == "from")
+                    ]
+                    _draw(axes, parts, across, colours[system])
                 for row in found:
                     if row.system in (REAL, OTHER):
                         level_line(axes, row.value, row.system)
                 if across == "frames":
                     ticks = sorted({row.setting["frames"] for row in found if "frames" in row.setting})
-                    axes.set_xscale("log", base=2)
-                    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-                    axes.minorticks_off()
+                    doubling_axis(axes, ticks)
                     axes.set_xlabel("length of the medley, latent frames (93 ms)")
                     headline(axes, f"{metric.capitalize()} against length")
                 else:
@@ -374,21 +359,16 @@ def length_figure(path: Path, rows: Sequence[Row]) -> None:
         figure.legend(handles, names, loc="outside lower center", ncols=3)
 
 
-def _draw_lengths(axes: Axes, curve: Sequence[Row], across: str, colour: tuple[float, float, float]) -> None:
-    curve = sorted(curve, key=lambda row: row.setting[across])
-    if not curve:
+def _draw(axes: Axes, rows: Sequence[Row], across: str, colour: tuple[float, float, float]) -> None:
+    rows = sorted(rows, key=lambda row: row.setting[across])
+    if not rows:
         return
     scale = R_TIME / SAMPLE_RATE if across == "from" else 1
-    places = [row.setting[across] * scale for row in curve]
-    system = curve[0].system
+    places = [row.setting[across] * scale for row in rows]
+    system = rows[0].system
     dashes = "--" if system.endswith(_DASHED) else "-"
     marker = "s" if system.startswith("short") else "o"
-    axes.plot(places, [row.value for row in curve], dashes, marker=marker, color=colour, markersize=4, label=system)
-    lows, highs = [row.low for row in curve], [row.high for row in curve]
-    axes.fill_between(places, lows, highs, color=colour, alpha=0.08, linewidth=0)
-
-
-_CHANGE = {CHORDS: "change of chord-tone share", MATCH: "change of match score"}
+    curve(axes, places, rows, dashes, shade=0.08, marker=marker, color=colour, label=system)
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -400,7 +380,7 @@ def findings(rows: Sequence[Row]) -> str:
     ]
     for row in _changed_rows(rows, longest):
         at_home, at_longest = _whole(rows, row.system, home=True), _whole(rows, row.system, home=False)
-        match = next(r for r in rows if _is(r, row.system, _CHANGE[MATCH], longest))
+        match = next(r for r in rows if _is(r, row.system, MATCH_CHANGE, longest))
         said.append(
             f'From {at_home.setting["frames"]} to {longest} frames the chord-tone share of "{row.system}" goes from '
             f"{at_home.value:.2f} to {at_longest.value:.2f} (change {with_interval(row)}), its match score changes by "
@@ -419,7 +399,7 @@ def findings(rows: Sequence[Row]) -> str:
 
 
 def _changed_rows(rows: Sequence[Row], longest: int) -> list[Row]:
-    return [row for row in rows if row.metric == _CHANGE[CHORDS] and row.setting["frames"] == longest]
+    return [row for row in rows if row.metric == CHORDS_CHANGE and row.setting["frames"] == longest]
 
 
 def _is(row: Row, system: str, metric: str, frames: int) -> bool:
@@ -429,17 +409,49 @@ def _is(row: Row, system: str, metric: str, frames: int) -> bool:
 def _whole(rows: Sequence[Row], system: str, *, home: bool) -> Row:
     """The chord-tone share over whole medleys: of the training's length, which has no change, or of the longest."""
     own = [r for r in rows if r.system == system and r.metric == CHORDS and "from" not in r.setting]
-    changed = {r.setting["frames"] for r in rows if r.system == system and r.metric == _CHANGE[CHORDS]}
+    changed = {r.setting["frames"] for r in rows if r.system == system and r.metric == CHORDS_CHANGE}
     if home:
         return next(row for row in own if row.setting["frames"] not in changed)
     return max(own, key=lambda row: row.setting["frames"])
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.length`."""
-    with exit_on_bad_input():
-        studies.from_command_line(Length(), quick=QUICK, full=FULL, description=__doc__).run()
+def any_length(rows: Sequence[Row]) -> Verdict:
+    """Claim: with the dynamic positional bias the model plays at lengths that it has not been trained on.
 
+    Held against the change of the chord-tone share from the length of training to the longest. Reproduced if the
+    shipped model certainly loses less than 0.1; partly if it may lose more, but the short training with the bias
+    certainly loses less than that with absolute positions; not otherwise.
+    """
+    changes = [row for row in rows if row.metric == "change of chord-tone share"]
+    longest = max((row.setting["frames"] for row in changes), default=0)
+    found = {row.system: row for row in changes if row.setting["frames"] == longest}
+    shipped = next((row for system, row in found.items() if system == "shipped, dynamic bias"), None)
+    if shipped is None:
+        return Verdict(NOT_MEASURED)
+    numbers = f"chord-tone share changes by {with_interval(shipped)} up to {longest} frames"
+    biased, absolute = (found.get(f"short training, {name}") for name in ("dynamic bias", "absolute positions"))
+    if biased is not None and absolute is not None:
+        numbers += f"; trained alike, by {with_interval(biased)} with the bias"
+        numbers += f" and {with_interval(absolute)} with absolute positions"
+    if shipped.low > -0.1:
+        return Verdict(REPRODUCED, numbers)
+    better = biased is not None and absolute is not None and biased.low > absolute.high
+    return Verdict(PARTLY if better else NOT, numbers)
+
+
+STUDY = Study(
+    name=NAME,
+    question="Beyond the length of training",
+    title="Beyond the length of training",
+    default=Length(),
+    quick=Length(clips=2, frames=(128, 256, 1024), positions=(), steps=8),
+    full=Length(frames=(128, 256, 512, 1024, 4096), positions=("dynamic", "absolute"), train_steps=800),
+    columns=("frames", "from"),
+    notes=_NOTES,
+    findings=findings,
+    claim="with the dynamic positional bias the model plays at any length (said, not measured)",
+    verdict=any_length,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

@@ -10,12 +10,11 @@ cut off.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.gate import gate
@@ -27,7 +26,7 @@ from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor, anchors, derangement
 from experiments import studies
-from experiments.studies import WeightSettings, with_interval
+from experiments.studies import Study, WeightSettings, with_interval
 from experiments.targets import generated
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
@@ -81,11 +80,19 @@ class Listening(WeightSettings):
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        write_report(study(self, self.model(), requests), self.output)
-
-
-QUICK = Listening(clips=6, steps=12)
-FULL = Listening()
+        rows = study(self, self.model(), requests)
+        shares = [row for row in rows if row.metric == SHARE]
+        curve_figure(
+            self.output / f"{NAME}.png",
+            [row for row in shares if "cfg" in row.setting and not _tempered(row)],
+            across="cfg",
+            anchors=[row for row in shares if row.system in _IN_FIGURE],
+            title="Does the bass follow the chords of the mix?",
+            x_label="guidance weight (CFG)",
+            y_label="chord-tone share of voiced frames",
+            share=True,
+        )
+        STUDY.report(rows, self.output)
 
 
 @dataclass(frozen=True)
@@ -193,25 +200,6 @@ def _share(bass: HeardBass, chords: Sequence[Chord]) -> float:
     return 0.0 if np.isnan(share) else share
 
 
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table; write the .csv, .md and .png."""
-    shares = [row for row in rows if row.metric == SHARE]
-    curve_figure(
-        folder / f"{NAME}.png",
-        [row for row in shares if "cfg" in row.setting and not _tempered(row)],
-        across="cfg",
-        anchors=[row for row in shares if row.system in _IN_FIGURE],
-        title="Does the bass follow the chords of the mix?",
-        x_label="guidance weight (CFG)",
-        y_label="chord-tone share of voiced frames",
-        share=True,
-    )
-    title = "Chord-tone share of bass generated for test mixes"
-    studies.report(
-        rows, folder, NAME, title=title, settings=["cfg", "temperature"], notes=_NOTES, findings=findings(rows)
-    )
-
-
 def findings(rows: Sequence[Row]) -> str:
     """What the paper found and what these rows say, in words."""
     anchor = {row.system: row for row in rows if row.metric == SHARE and "cfg" not in row.setting}
@@ -246,11 +234,17 @@ def _tempered(row: Row) -> bool:
     return "temperature" in row.setting
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.listening`."""
-    with exit_on_bad_input():
-        studies.from_command_line(Listening(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="Does the model listen?",
+    title="Chord-tone share of bass generated for test mixes",
+    default=Listening(),
+    quick=Listening(clips=6, steps=12),
+    full=Listening(),
+    columns=("cfg", "temperature"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

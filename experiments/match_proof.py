@@ -10,20 +10,15 @@ go on where it was cut off.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from scipy.stats import hypergeom
 
 from bassbench.cache import content_hash
-from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
+from bassbench.errors import BadInputError, check_limits
 from bassbench.metrics.bootstrap import RESAMPLES, Interval, mean_interval
-from bassbench.results.figure import save_figure
 from bassbench.results.rows import Measurement, Row, RowStore
 from bassbench.results.table import require_one_protocol
 from bassbench.songs.clips import ClipRequest, clip_requests
@@ -31,6 +26,7 @@ from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from contrastive.validation import ranks
 from experiments import studies
+from experiments.figures import curve, panels
 from experiments.match_listeners import (
     SHIFTS,
     About,
@@ -43,6 +39,7 @@ from experiments.match_listeners import (
     late_by,
     misfits,
 )
+from experiments.studies import Study, with_interval
 
 NAME = "match_proof"
 MATCHER, CORRELATIONS = "contrastive matcher", ("chroma correlation", "onset correlation")
@@ -98,10 +95,8 @@ class MatchProof:
         matcher = Matcher.from_pretrained(self.weights)
         studies.output_folder(self.output)
         rows = study(self, matcher, requests)
-        title = "Does the matcher know which bass fits?"
-        notes = f"{findings(rows)}\n\n{_NOTES.strip()}"
-        studies.report(rows, self.output, NAME, title=title, settings=("split", "against"), notes=notes)
         proof_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric in (AUC, UNLIKE_AUC)])
+        STUDY.report(rows, self.output)
 
 
 def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipRequest]]) -> list[Row]:
@@ -231,8 +226,7 @@ def findings(rows: Sequence[Row]) -> str:
     for split, count in {row.setting["split"]: row.clips for row in rows}.items():
 
         def text(against: str, metric: str, split: str = split) -> str:
-            row = found[split, MATCHER, against, metric]
-            return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+            return with_interval(found[split, MATCHER, against, metric])
 
         def value(against: str, metric: str, split: str = split) -> float:
             return found[split, MATCHER, against, metric].value
@@ -263,10 +257,6 @@ def findings(rows: Sequence[Row]) -> str:
         ]
         paragraphs.append(" ".join(said))
     return "\n\n".join(paragraphs)
-
-
-QUICK = MatchProof(test=6, human=4)
-FULL = MatchProof()
 
 
 def expected_retrieval(rank: np.ndarray, count: int, among: int) -> tuple[np.ndarray, np.ndarray]:
@@ -317,10 +307,7 @@ def proof_figure(path: Path, rows: Sequence[Row]) -> None:
     splits = list(dict.fromkeys(row.setting["split"] for row in rows))
     systems = list(dict.fromkeys(row.system for row in rows))
     colours = dict(zip(systems, sns.color_palette("colorblind", len(systems)), strict=True))
-    style: dict[Any, Any] = {"font.size": 9, "legend.frameon": False, "legend.fontsize": 8, "axes.titlesize": 10}
-    with sns.axes_style("whitegrid", rc={"grid.color": "0.9"}), matplotlib.rc_context(style):
-        figure = Figure(figsize=(8.0, 2.9 * len(splits)), dpi=200, layout="constrained")
-        FigureCanvasAgg(figure)
+    with panels(path, (8.0, 2.9 * len(splits))) as figure:
         grid = figure.subplots(len(splits), len(_PANELS), squeeze=False, sharey=True)
         for line, split in zip(grid, splits, strict=True):
             for axes, panel in zip(line, _PANELS, strict=True):
@@ -329,7 +316,6 @@ def proof_figure(path: Path, rows: Sequence[Row]) -> None:
             line[0].set_title(f"{split} split", loc="left", fontweight="bold")
             line[0].set_ylabel("AUC")
         grid[0][0].legend(loc="lower left")
-        save_figure(figure, path)
 
 
 def _panel(axes: Axes, rows: Sequence[Row], panel: tuple[str, str, str], colours: dict) -> None:
@@ -344,20 +330,24 @@ def _panel(axes: Axes, rows: Sequence[Row], panel: tuple[str, str, str], colours
             found.sort(key=lambda item: item[0])
             places = [place for place, _ in found]
             name = system if metric == AUC else None
-            axes.plot(places, [row.value for _, row in found], line, color=colour, label=name, markersize=4)
-            if metric == AUC:
-                lows, highs = [row.low for _, row in found], [row.high for _, row in found]
-                axes.fill_between(places, lows, highs, color=colour, alpha=0.18, linewidth=0)
+            shade = 0.18 if metric == AUC else 0.0
+            curve(axes, places, [row for _, row in found], line, shade=shade, color=colour, label=name)
     axes.axhline(0.5, color="0.5", linewidth=0.8, linestyle=(0, (4, 2)))
     axes.set_xlabel(label)
     axes.set_ylim(0.0, 1.03)
 
 
-def main() -> None:
-    """Command line."""
-    with exit_on_bad_input():
-        studies.from_command_line(MatchProof(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="What the matcher hears",
+    title="Does the matcher know which bass fits?",
+    default=MatchProof(),
+    quick=MatchProof(test=6, human=4),
+    full=MatchProof(),
+    columns=("split", "against"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

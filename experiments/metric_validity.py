@@ -3,8 +3,9 @@
     python -m experiments.metric_validity
 
 The real bass of each clip is damaged in many ways (`experiments.perturbations`), and every metric of `bassbench list`
-scores it before and after. AUC: the chance that a real bass scores better than a damaged one of any song; paired: the share of
-songs whose own bass scores better than its damaged form. A metric of sets is given groups of songs in place of songs.
+scores it before and after. AUC: the chance that a real bass scores better than a damaged one of any song; paired: the
+share of songs whose own bass scores better than its damaged form. A metric of sets is given groups of songs in place of
+songs.
 Clips are measured one at a time and each is on disk before the next; run it again to go on where it was cut off.
 """
 
@@ -16,17 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import matplotlib
 import numpy as np
 import seaborn as sns
 import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_keyed
 from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
-from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
+from bassbench.errors import BadInputError, check_limits
 from bassbench.files import append_lines, parse_json, read_lines
 from bassbench.metrics.adherence import accompanied
 from bassbench.metrics.bootstrap import Interval, mean_interval
@@ -35,7 +33,6 @@ from bassbench.metrics.metric import ClipMetric, Scored
 from bassbench.metrics.registry import all_metrics, chosen, clip_metrics
 from bassbench.metrics.sets import MIN_SONGS, EmbeddedSets, SetMetric
 from bassbench.plugins import warn_once
-from bassbench.results.figure import save_figure
 from bassbench.results.rows import Measurement, Row, RowStore, write_csv
 from bassbench.results.table import require_one_protocol
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
@@ -43,8 +40,10 @@ from bassbench.suite.anchors import Anchor, Codec, derangement
 from bassbench.training.pretrained import find_device
 from bassbench.workers import in_processes
 from experiments import perturbations, studies
+from experiments.figures import panels
 from experiments.match_proof import auc_interval
 from experiments.perturbations import graded_perturbations, style_clip
+from experiments.studies import Study
 from reference_model.pipeline import networks_hash
 
 UNPERTURBED = "real bass"
@@ -358,16 +357,15 @@ class MetricValidity:
                 )
             requests[split] = (songs[:count], songs[count : count + reference])
         studies.output_folder(self.output)
-        write_report(study(self, requests), self.output)
+        rows = study(self, requests)
+        STUDY.report(shown(rows), self.output)
+        write_csv(rows, self.output / f"{NAME}.csv")  # all, not only what is shown
+        validity_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric == AUC])
 
     @property
     def has_sets(self) -> bool:
         """Whether metrics of sets are among the chosen."""
         return any(isinstance(metric, SetMetric) for metric in self.chosen())
-
-
-QUICK = MetricValidity(test=3, human=3, reference_clips=0)
-FULL = MetricValidity(test=14, human=12, reference_clips=14)
 
 
 def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], list[ClipRequest]]]) -> list[Row]:
@@ -444,32 +442,22 @@ def separation(real: np.ndarray, damaged: np.ndarray, direction: str, seed: int)
     return pooled, paired
 
 
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table of what each metric is for; write all rows as .csv, and the .md and .png."""
-    shown = [row for row in rows if row.setting["damage"] in PURPOSE.get(row.system, (row.setting["damage"],))]
-    title = "Does each metric see what it is meant to see?"
-    studies.report(
-        shown, folder, NAME, title=title, settings=("split", "damage"), notes=f"{_NOTES.strip()}\n\n{findings(rows)}"
-    )
-    write_csv(rows, folder / f"{NAME}.csv")
-    validity_figure(folder / f"{NAME}.png", [row for row in rows if row.metric == AUC])
+def shown(rows: Sequence[Row]) -> list[Row]:
+    """What each metric is for; of one whose purpose is not known, everything."""
+    return [row for row in rows if row.setting["damage"] in PURPOSE.get(row.system, (row.setting["damage"],))]
 
 
 def findings(rows: Sequence[Row]) -> str:
     """What the paper leaves open and what these rows say, in words."""
-    shown = [
-        row
-        for row in rows
-        if row.metric == AUC and row.setting["damage"] in PURPOSE.get(row.system, (row.setting["damage"],))
-    ]
-    seen = [row for row in shown if row.low > 0.5]
+    cases = [row for row in shown(rows) if row.metric == AUC]
+    seen = [row for row in cases if row.low > 0.5]
     missed, undefined = (
-        "; ".join(f"{row.system} ({row.setting['damage']}, {row.setting['split']})" for row in cases) or "none"
-        for cases in ([row for row in shown if row.low <= 0.5], [row for row in shown if np.isnan(row.low)])
+        "; ".join(f"{row.system} ({row.setting['damage']}, {row.setting['split']})" for row in these) or "none"
+        for these in ([row for row in cases if row.low <= 0.5], [row for row in cases if np.isnan(row.low)])
     )
     return (
         "The paper trusts its metrics. Here each is held against damage that it exists to see: it tells the damaged "
-        f"from the real bass in {len(seen)} of {len(shown)} cases. Not shown to see what it is for (interval reaches "
+        f"from the real bass in {len(seen)} of {len(cases)} cases. Not shown to see what it is for (interval reaches "
         f"0.5): {missed}. Undefined (no chords or keys are known of human pieces, or too few songs): {undefined}."
     )
 
@@ -497,15 +485,12 @@ def validity_figure(path: Path, rows: Sequence[Row]) -> None:
         )
     )
     cells = {(row.setting["split"], row.system, row.setting["damage"]): row.value for row in rows}
-    style: dict[Any, Any] = {"font.size": 7, "axes.titlesize": 9}
     colours = sns.color_palette("vlag_r", as_cmap=True).with_extremes(bad="0.85")
     width, height = _CELL * len(names) + 3.2, len(splits) * (_CELL * len(metrics) + 0.4) + 1.4
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(len(splits), 1, squeeze=False, sharex=True)[:, 0]
+    with panels(path, (width, height), grid=False, style={"font.size": 7, "axes.titlesize": 9}) as figure:
+        places = figure.subplots(len(splits), 1, squeeze=False, sharex=True)[:, 0]
         image = None
-        for axes, split in zip(panels, splits, strict=True):
+        for axes, split in zip(places, splits, strict=True):
             values = np.array([[cells.get((split, metric, name), np.nan) for name in names] for metric in metrics])
             image = axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0.0, vmax=1.0, aspect="auto")
             for (row, column), value in np.ndenumerate(values):
@@ -519,15 +504,20 @@ def validity_figure(path: Path, rows: Sequence[Row]) -> None:
             axes.tick_params(length=0)
         assert image is not None
         label = "AUC: the real bass scores better (0.5: the metric does not see the damage)"
-        figure.colorbar(image, ax=list(panels), label=label, shrink=0.6, pad=0.01)
-        save_figure(figure, path)
+        figure.colorbar(image, ax=list(places), label=label, shrink=0.6, pad=0.01)
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.metric_validity`."""
-    with exit_on_bad_input():
-        studies.from_command_line(MetricValidity(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="Does each metric see what it is meant to see?",
+    title="Does each metric see what it is meant to see?",
+    default=MetricValidity(),
+    quick=MetricValidity(test=3, human=3, reference_clips=0),
+    full=MetricValidity(test=14, human=12, reference_clips=14),
+    columns=("split", "damage"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

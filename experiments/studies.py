@@ -1,4 +1,4 @@
-"""What every study does the same way: find the model, make the measurements that are missing, report them all."""
+"""What every study has: settings, the model, measuring what is missing, a page, and a command line."""
 
 import json
 import sys
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import torch
 import tyro
 from tqdm import tqdm
 
 from bassbench.cache import content_hash
-from bassbench.errors import BadInputError, check_limits
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.files import atomic_path, parse_json, write_text
 from bassbench.metrics.bootstrap import Interval
 from bassbench.metrics.progress import phase
@@ -259,31 +259,6 @@ def _measure_missing(tasks: Sequence[Task], store: RowStore, device: str, what: 
     return [rows[wanted.key] for task in tasks for wanted in task.measurements]
 
 
-def report(
-    rows: Sequence[Row],
-    folder: Path,
-    name: str,
-    *,
-    title: str,
-    settings: Sequence[str],
-    notes: str,
-    findings: str = "",
-) -> None:
-    """Print the table and what was found; write them as `name`.md, with figure and protocol card, and `name`.csv.
-
-    Raises:
-        BadInputError: the rows were measured by different protocols, or a file cannot be written.
-    """
-    frame = table(rows, settings)
-    said = f"{notes.strip()}\n\n{findings}".strip()
-    print(f"\n{title}\n\n{terminal(frame)}\n")
-    text = f"# {title}\n\n{markdown(frame)}\n{said}\n\n![{title}]({name}.png)\n\n{protocol_card(rows)}"
-    write_text(folder / f"{name}.md", text)
-    write_csv(rows, folder / f"{name}.csv")
-    if findings:
-        print(findings)
-
-
 def with_interval(row: Row, decimals: int = 2) -> str:
     """A row's value and its interval, to be read in a sentence."""
     return f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
@@ -314,7 +289,21 @@ def _card_value(value: object) -> str:
     return str(value)
 
 
-Config = TypeVar("Config")
+REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not reproduced"
+UNTESTED, NOT_MEASURED = "not measured by the paper", "no rows yet"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What our rows say of a claim of the paper: one of the words above, and the numbers."""
+
+    word: str
+    numbers: str = ""
+
+
+def not_in_the_paper(rows: Sequence[Row]) -> Verdict:
+    """A question that the paper does not ask."""
+    return Verdict(UNTESTED if rows else NOT_MEASURED)
 
 
 @dataclass(frozen=True)
@@ -327,26 +316,71 @@ class Size:
     """The size of the committed results."""
 
 
-def from_command_line(
-    default: Config, *, quick: Config, full: Config, description: str | None, arguments: list[str] | None = None
-) -> Config:
-    """The configuration that the command line (`arguments`, None: the program's own) asks for.
+@dataclass(frozen=True)
+class Study:
+    """What a study is beside what it measures: its command line in three sizes, and what is said of its rows.
 
-    Raises:
-        BadInputError: two sizes at once.
+    The configurations have `run()`; `--quick` and `--full` choose one, and options change any of them.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    asked = {"--quick": quick, "--full": full}
-    chosen = [config for flag, config in asked.items() if flag in given]
-    if len(chosen) > 1:
-        raise BadInputError("--quick and --full exclude each other")
-    start = chosen[0] if chosen else default
 
-    def options(
-        size: Annotated[Size, tyro.conf.OmitArgPrefixes],
-        config: Annotated[type(start), tyro.conf.OmitArgPrefixes] = start,  # type: ignore[valid-type]
-    ) -> Any:
-        return config  # the flags are here for the help and to be taken: the values that they stand for are `start`
+    name: str
+    """Of its module and its files."""
+    question: str
+    """Its heading on the page of all studies."""
+    title: str
+    """Of its own page."""
+    default: Any
+    quick: Any
+    full: Any
+    columns: tuple[str, ...]
+    """Settings that are columns of its table."""
+    notes: str
+    """What the numbers mean."""
+    findings: Callable[[Sequence[Row]], str] | None = None
+    """From its rows to what the paper found and what they say, in words."""
+    claim: str = ""
+    """What the paper says, "" if it does not ask."""
+    verdict: Callable[[Sequence[Row]], Verdict] = not_in_the_paper
+    """From its rows to the verdict on that claim."""
 
-    config: Config = tyro.cli(options, args=given, description=description)
-    return config
+    def report(self, rows: Sequence[Row], folder: Path) -> None:
+        """Print the table and what was found; write the .md, with figure and protocol card, and the .csv.
+
+        Raises:
+            BadInputError: the rows were measured by different protocols, or a file cannot be written.
+        """
+        frame = table(rows, self.columns)
+        findings = self.findings(rows) if self.findings else ""
+        said = f"{self.notes.strip()}\n\n{findings}".strip()
+        print(f"\n{self.title}\n\n{terminal(frame)}\n")
+        figure = f"![{self.title}]({self.name}.png)"
+        text = f"# {self.title}\n\n{markdown(frame)}\n{said}\n\n{figure}\n\n{protocol_card(rows)}"
+        write_text(folder / f"{self.name}.md", text)
+        write_csv(rows, folder / f"{self.name}.csv")
+        if findings:
+            print(findings)
+
+    def from_command_line(self, description: str | None = None, arguments: list[str] | None = None) -> Any:
+        """The configuration that the command line (`arguments`, None: the program's own) asks for.
+
+        Raises:
+            BadInputError: two sizes at once.
+        """
+        given = sys.argv[1:] if arguments is None else arguments
+        chosen = [size for flag, size in (("--quick", self.quick), ("--full", self.full)) if flag in given]
+        if len(chosen) > 1:
+            raise BadInputError("--quick and --full exclude each other")
+        start = chosen[0] if chosen else self.default
+
+        def options(
+            size: Annotated[Size, tyro.conf.OmitArgPrefixes],
+            config: Annotated[type(start), tyro.conf.OmitArgPrefixes] = start,  # type: ignore[valid-type]
+        ) -> Any:
+            return config  # the flags are here for the help and to be taken: the values that they stand for are `start`
+
+        return tyro.cli(options, args=given, description=description)
+
+    def main(self, description: str | None) -> None:
+        """The study's command: `description` is its module's docstring."""
+        with exit_on_bad_input():
+            self.from_command_line(description).run()

@@ -52,5 +52,5 @@ def test_studies_leave_the_tables_and_pages_of_others(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"README.md: is there already"):
         refuse_other_pages(output_folder(tmp_path) / "README.md", sign=SIGN)
     assert (tmp_path / "writable").read_text() == "mine"
-    write_page(tmp_path, {})
+    write_page(tmp_path, "default")
     refuse_other_pages(tmp_path / "README.md", sign=SIGN)

@@ -8,20 +8,12 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
 from experiments import all as every
-from experiments.all import (
-    NOT,
-    NOT_MEASURED,
-    PARTLY,
-    REPRODUCED,
-    STUDIES,
-    All,
-    closer_to_the_style,
-    configured,
-    diagonal,
-    fewest_steps,
-    reported,
-    rescale_helps,
-)
+from experiments.all import STUDIES, All, configured, reported
+from experiments.cfg_sweep import rescale_helps
+from experiments.ddim_steps import fewest_steps
+from experiments.grounding import closer_to_the_style
+from experiments.match_matrix import diagonal
+from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED
 
 
 def row(metric: str, value: float, low: float, high: float, system: str = "reference model", **setting: object) -> Row:

@@ -194,7 +194,7 @@ def test_the_command_line_ends_with_status_2_on_bad_input(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ddim_steps", "--output", str(tmp_path / "out"), *arguments])
     with pytest.raises(SystemExit) as ended:
-        ddim_steps.main()
+        ddim_steps.STUDY.main(ddim_steps.__doc__)
     assert ended.value.code == 2
     assert capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -17,13 +17,12 @@ from experiments import playing, timbre
 from experiments.grounding import (
     COSINE_RATIO,
     EUCLIDEAN_RATIO,
-    FULL,
     GROUNDED,
     IDENTIFIED,
     MATCH_CHANGE,
     PLAIN,
-    QUICK,
     SOFTER,
+    STUDY,
     Grounding,
     changes,
     findings,
@@ -155,6 +154,6 @@ def test_what_cannot_be_measured_is_refused(config: Grounding, wrong: dict, mess
     assert not list(config.output.glob("*"))
 
 
-@pytest.mark.parametrize("size", [Grounding(), QUICK, FULL])
+@pytest.mark.parametrize("size", [Grounding(), STUDY.quick, STUDY.full])
 def test_the_sizes_are_possible(size: Grounding) -> None:
     size.validate()

@@ -15,7 +15,6 @@ from bassbench.songs.song_bank import Chord, Song
 from bassbench.suite.anchors import OTHER, REAL
 from contrastive.encoder import Matcher
 from experiments import length, studies
-from experiments.all import NOT, NOT_MEASURED, PARTLY, REPRODUCED, any_length
 from experiments.length import (
     BIASLESS,
     CHORDS,
@@ -25,10 +24,12 @@ from experiments.length import (
     SHIPPED,
     TRAINED,
     Length,
+    any_length,
     findings,
     without_bias,
 )
 from experiments.medley import Medleys, within
+from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED
 from reference_model import train_diffusion
 from reference_model.pipeline import BassAccompaniment, weights_hash
 from reference_model.unet import UNETS, UNet
