@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.embedders.cache import embed_cached
 from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
 from bassbench.errors import BadInputError
@@ -31,11 +30,12 @@ from bassbench.metrics.harmony import chord_tone_share
 from bassbench.results.rows import Row
 from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.render import Clip
 from bassbench.training.pretrained import find_device
 from experiments import studies
 from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, SDR, ProbeSong, codec_measures, probe, probe_song
 from experiments.figures import headline, panels
+from experiments.perturbations import played_again
 from experiments.studies import Settings, Study
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
@@ -277,9 +277,7 @@ def chroma_agreement(real: np.ndarray, changed: np.ndarray) -> float:
 def detuned(clip: Clip, *, cents: float) -> np.ndarray:
     """The clip's bass played again from its notes, higher by `cents`, as loud as it was, `(2, samples)`."""
     part = dataclasses.replace(bass_part(clip.bass_program, clip.bass_notes), bends=((0.0, cents / 100),))
-    played = fit_length(render_parts([part], clip.seconds), clip.bass.shape[1])
-    level = loudness(clip.bass)
-    return loudness_normalise(played, level) if np.isfinite(level) else np.zeros_like(clip.bass)
+    return played_again(clip, part)
 
 
 def _given_back(way: Reconstruct, clip: Clip) -> np.ndarray:

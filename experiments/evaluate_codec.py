@@ -13,20 +13,19 @@ up, in dB, absolute, of clips whose side is above -40 dB.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import librosa
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
+from bassbench.audio import SAMPLE_RATE
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.bootstrap import Interval, statistic_interval
 from bassbench.metrics.harmony import chord_at
 from bassbench.metrics.stereo import side_to_mid_db
-from bassbench.songs.arrangement import BASS_PROGRAMS, Note, bass_part
-from bassbench.songs.render import Clip, render_parts
+from bassbench.songs.arrangement import BASS_PROGRAMS, Note
+from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from reference_model.codec_probes import level_error, log_spectral_distance
 from reference_model.presets import R_TIME
@@ -93,12 +92,6 @@ def si_sdr(real: np.ndarray, decoded: np.ndarray) -> float:
     target = real * (float(np.vdot(decoded, real)) / energy)
     rest = float(np.square(decoded - target, dtype=np.float64).sum())
     return float(10 * np.log10(max(float(np.square(target, dtype=np.float64).sum()), 1e-20) / max(rest, 1e-20)))
-
-
-def played_by(program: int, clip: Clip, soundfont: Path | None = None) -> np.ndarray:
-    """The notes of the clip's bass played by a General-MIDI program, as loud as the clip's bass, `(2, samples)`."""
-    played = render_parts([bass_part(program, clip.bass_notes)], clip.seconds, soundfont=soundfont)
-    return loudness_normalise(fit_length(played, clip.bass.shape[1]), loudness(clip.bass))
 
 
 def other_program(clip: Clip, seed: int) -> int:

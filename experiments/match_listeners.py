@@ -1,7 +1,8 @@
 """Three ways to say how well a bass fits a mix: the contrastive matcher, and two that anyone would try first.
 
-Each hears a clip as an array whose last axis is time, can move what it heard in pitch and time, and compares many mixes
-with many basses.
+Each is a listener: `hear` gives what it keeps of audio `(2, samples)`, an array `(..., frames)`, which depends on `key`
+and the audio alone; `move` gives the same from a frame on, at another rate and so many semitones (at most 6) higher, in
+as many frames as are asked for; `compare` gives the similarity `(mixes, basses)` of things heard, of one length.
 """
 
 import functools
@@ -12,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 import librosa
 import numpy as np
@@ -20,7 +20,7 @@ from scipy.signal import fftconvolve
 
 from bassbench.audio import SAMPLE_RATE, resample
 from bassbench.cache import cache_folder, cache_path, content_hash
-from bassbench.songs.arrangement import Note, Part
+from bassbench.songs.arrangement import Note, bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import Clip, render_parts
 from bassbench.suite.anchors import Anchor, half_beat, noise, other_song
@@ -36,37 +36,6 @@ from experiments.studies import Advance
 
 _RATE = 22_050
 _HOP = 512
-
-
-class Listener(Protocol):
-    """A system under test."""
-
-    @property
-    def name(self) -> str:
-        """Name in tables."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """All that `hear` depends on beside the audio."""
-        ...
-
-    @property
-    def frames_per_second(self) -> float:
-        """Frame rate of what is heard."""
-        ...
-
-    def hear(self, audio: np.ndarray) -> np.ndarray:
-        """What is kept of audio `(2, samples)`: an array `(..., frames)`."""
-        ...
-
-    def move(self, heard: np.ndarray, start: float, rate: float, semitones: int, frames: int) -> np.ndarray:
-        """The same from frame `start` on, `rate` times as fast and `semitones` (at most 6) higher, in `frames`."""
-        ...
-
-    def compare(self, mixes: Sequence[np.ndarray], basses: Sequence[np.ndarray]) -> np.ndarray:
-        """Similarity `(mixes, basses)` of things heard, of one length."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -140,6 +109,10 @@ class CorrelationListener:
     def compare(self, mixes: Sequence[np.ndarray], basses: Sequence[np.ndarray]) -> np.ndarray:
         """Correlation over all entries, each row of a clip (a pitch class) without its mean; silence gives 0."""
         return _standardised(mixes) @ _standardised(basses).T
+
+
+Listener = MatcherListener | CorrelationListener
+"""A system under test."""
 
 
 def _standardised(clips: Sequence[np.ndarray]) -> np.ndarray:
@@ -224,7 +197,7 @@ def misfits() -> dict[str, Anchor]:
     for semitones in SEMITONES:
         ways[f"transposed by {semitones:+d}"] = functools.partial(_transposed, semitones)
     for beats in SHIFTS:
-        ways[late_by(beats)] = functools.partial(_late, beats)
+        ways[late_by(beats)] = functools.partial(perturbations.late, beats=beats)
     ways["other section"] = _other_section
     ways["other song, same sound"] = lambda clip, other, seed: perturbations.style_clip(clip, other)
     ways["other song, mix leaks in"] = lambda clip, other, seed: _leaking(other_song(clip, other, seed), clip)
@@ -267,11 +240,7 @@ def _sounds(clip: Clip, other: Clip, key: str) -> list[np.ndarray]:
 
 def _transposed(semitones: int, clip: Clip, other: Clip, seed: int) -> np.ndarray:
     notes = tuple(Note(n.start, n.end, min(n.pitch + semitones, 127), n.velocity) for n in clip.bass_notes)
-    return render_parts([Part("bass", clip.bass_program, False, notes, volume=120, reverb=20)], clip.seconds)
-
-
-def _late(beats: float, clip: Clip, other: Clip, seed: int) -> np.ndarray:
-    return np.roll(clip.bass, round(2 * beats * half_beat(clip)), axis=1)
+    return render_parts([bass_part(clip.bass_program, notes)], clip.seconds)
 
 
 def _other_section(clip: Clip, other: Clip, seed: int) -> np.ndarray:

@@ -39,10 +39,11 @@ from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import OTHER, REAL, derangement
 from experiments import evaluate_codec as codec
 from experiments import studies
-from experiments.evaluate_codec import ProbeSong, played_by, probe, probe_song
+from experiments.evaluate_codec import ProbeSong, probe, probe_song
+from experiments.perturbations import played_by
 from experiments.studies import Advance, clip_seed, in_batches
 from experiments.timbre import EMBEDDER as TIMBRE_EMBEDDER
-from experiments.timbre import TimbreClassifier, fit_timbre, timbre_protocol
+from experiments.timbre import fit_timbre, timbre_protocol
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 
@@ -156,10 +157,12 @@ def bass_results(heard: MeasuredBasses, partner: np.ndarray, seed: int, *, resam
         sounding = [harmony.sounding_share(t, n) for t, n in zip(tracks, heard.notes, strict=True)]
         values[system, SOUNDING] = np.nan_to_num(np.array(sounding))
     values[OWN, CORRELATION] = np.nan_to_num(values[OWN, CORRELATION])
-    results: Results = {key: _mean(numbers, seed) for key, numbers in values.items()}
-    failed = values[OWN, COLLAPSED]
-    results[OWN, COLLAPSED] = Interval(float(failed.sum()), float("nan"), float("nan"))
-    results[REAL, COLLAPSED] = Interval(float(values[REAL, COLLAPSED].sum()), float("nan"), float("nan"))
+    results: Results = {
+        key: mean_interval(numbers[~np.isnan(numbers)], generator=np.random.default_rng(seed))
+        for key, numbers in values.items()
+    }
+    for system in (OWN, REAL):
+        results[system, COLLAPSED] = Interval(float(values[system, COLLAPSED].sum()), float("nan"), float("nan"))
 
     def ratio(metric: str) -> Callable[[np.ndarray], float]:
         ours, real = values[OWN, metric], values[REAL, metric]
@@ -180,61 +183,12 @@ def bass_results(heard: MeasuredBasses, partner: np.ndarray, seed: int, *, resam
     return results
 
 
-def grounding_results(
-    model: BassAccompaniment,
-    requests: Sequence[ClipRequest],
-    partner: np.ndarray,
-    classifier: TimbreClassifier,
-    sampling: Sampling,
-    *,
-    seed: int,
-    batch_size: int,
-    resamples: int,
-    advance: Advance,
-) -> Results:
-    """How often the style's program is identified, on the style, on what the codec makes of it, and on the bass.
-
-    A style is another song's bass, played by a random program.
-    """
-    programs = np.random.default_rng([seed, 0x57]).choice(BASS_PROGRAMS, len(requests))
-    right: defaultdict[str, list[float]] = defaultdict(list)
-    for batch in in_batches(len(requests), batch_size):
-        clips = [cached_clip(requests[index]) for index in batch]
-        styles = [played_by(int(programs[i]), cached_clip(requests[partner[i]])) for i in batch]
-        seeds = [clip_seed(seed, index) for index in batch]
-        basses = model.accompany(
-            np.stack([clip.mix for clip in clips]), style=np.stack(styles), seeds=seeds, sampling=sampling
-        )
-        for index, style, bass in zip(batch, styles, basses, strict=True):
-            for name, audio in ((STYLE, style), (CODED_STYLE, model.through_codec(style)), (OWN, bass)):
-                guess = classifier.identify(embed_cached(audio, TIMBRE_EMBEDDER))
-                right[name].append(float(guess == programs[index]))
-            advance()
-    style, own = np.array(right[STYLE]), np.array(right[OWN])
-
-    def ratio(drawn: np.ndarray) -> float:
-        return _divided(own[drawn].sum(), style[drawn].sum())
-
-    generator = np.random.default_rng(seed)
-    return {
-        **{(name, GROUNDED): _mean(np.array(found), seed) for name, found in right.items()},
-        (OWN, GROUNDED + " against style clip"): statistic_interval(
-            ratio, len(own), generator=generator, resamples=resamples
-        ),
-    }
-
-
 def _chord_share(track: PitchTrack, chords: Sequence[Chord]) -> float:
     return float(np.nan_to_num(harmony.chord_tone_share(track, chords))) if chords else float("nan")
 
 
 def _divided(over: float, under: float) -> float:
     return float(over / under) if under else float("nan")
-
-
-def _mean(numbers: np.ndarray, seed: int) -> Interval:
-    """Mean over the songs where it is defined."""
-    return mean_interval(numbers[~np.isnan(numbers)], generator=np.random.default_rng(seed))
 
 
 NAME = "targets"
@@ -475,7 +429,7 @@ class Evaluation:
             clip = cached_clip(request)
             other = codec.other_program(clip, studies.clip_seed(self.config.seed, index))
             windows[REAL].append(self._windows(clip.bass))
-            windows[PROGRAM].append(self._windows(codec.played_by(other, clip, request.soundfont)))
+            windows[PROGRAM].append(self._windows(played_by(other, clip, request.soundfont)))
             for system, code in codecs.items():
                 decoded = code(clip.bass)
                 windows[system].append(self._windows(decoded, self._decoded_key(system, request)))
@@ -557,18 +511,33 @@ class Evaluation:
         return results
 
     def _grounding(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
-        classifier = fit_timbre(self.config.timbre_examples, seed=self.config.seed)
-        return grounding_results(
-            self.model,
-            requests,
-            self._partner(len(requests)),
-            classifier,
-            self.sampling,
-            seed=self.config.seed,
-            batch_size=self.config.batch_size,
+        """How often the style's program is identified, on the style, on what the codec makes of it, and on the bass.
+
+        A style is another song's bass, played by a random program.
+        """
+        seed, partner = self.config.seed, self._partner(len(requests))
+        classifier = fit_timbre(self.config.timbre_examples, seed=seed)
+        programs = np.random.default_rng([seed, 0x57]).choice(BASS_PROGRAMS, len(requests))
+        right: defaultdict[str, list[float]] = defaultdict(list)
+        for batch in in_batches(len(requests), self.config.batch_size):
+            mixes = np.stack([cached_clip(requests[index]).mix for index in batch])
+            styles = [played_by(int(programs[i]), cached_clip(requests[partner[i]])) for i in batch]
+            seeds = [clip_seed(seed, index) for index in batch]
+            basses = self.model.accompany(mixes, style=np.stack(styles), seeds=seeds, sampling=self.sampling)
+            for index, style, bass in zip(batch, styles, basses, strict=True):
+                for name, audio in ((STYLE, style), (CODED_STYLE, self.model.through_codec(style)), (OWN, bass)):
+                    guess = classifier.identify(embed_cached(audio, TIMBRE_EMBEDDER))
+                    right[name].append(float(guess == programs[index]))
+                advance()
+        results = {(name, GROUNDED): self._mean(found) for name, found in right.items()}
+        style, own = np.array(right[STYLE]), np.array(right[OWN])
+        results[OWN, GROUNDED + " against style clip"] = statistic_interval(
+            lambda drawn: _divided(own[drawn].sum(), style[drawn].sum()),
+            len(own),
+            generator=self._generator(),
             resamples=self.config.resamples,
-            advance=advance,
         )
+        return results
 
     def _reference(self, count: int) -> list[ClipRequest]:
         """Real bass of test songs that are not evaluated, as many as there are, `count` at most."""

@@ -67,7 +67,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     kept = ("silence", "6 dB quieter", "noise, SNR 10 dB", "codec")
     monkeypatch.setattr(
         metric_validity,
-        "damages",
+        "graded_perturbations",
         lambda codec: {name: graded_perturbations(codec)[name] for name in kept if name in graded_perturbations(codec)},
     )
     config = MetricValidity(
