@@ -129,7 +129,7 @@ _REPLICATES = 200
 _NOTES = """
 The definitions stand in `experiments.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. Chroma
 agreement: mean correlation of the chroma frames (`bassbench.hearing.chroma`) before and after. Read in latents: by
-linear classifiers of single frames of the mix latents, fitted on validation songs (`experiments.linear_probe`). FAD
+linear classifiers of single frames of the mix latents, fitted on validation songs (`probe` there). FAD
 is between the audio and what was made of it, over the same songs. "PCA" has the rate and dims of the autoencoder and
 the phase that its magnitudes imply. "original" is the audio against itself. The detuned bass is played again from its
 notes with a pitch bend: at 0 cents it is the same but for the rendering's own changes. Brackets: 95 % confidence

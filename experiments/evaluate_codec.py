@@ -24,7 +24,7 @@ from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.bootstrap import Interval, statistic_interval
 from bassbench.metrics.harmony import chord_at
 from bassbench.metrics.stereo import side_to_mid_db
-from bassbench.songs.arrangement import BASS_PROGRAMS, Note
+from bassbench.songs.arrangement import Note
 from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from reference_model.codec_probes import level_error, log_spectral_distance
@@ -94,12 +94,6 @@ def si_sdr(real: np.ndarray, decoded: np.ndarray) -> float:
     return float(10 * np.log10(max(float(np.square(target, dtype=np.float64).sum()), 1e-20) / max(rest, 1e-20)))
 
 
-def other_program(clip: Clip, seed: int) -> int:
-    """One of the bass programs, another than the clip's."""
-    others = [program for program in BASS_PROGRAMS if program != clip.bass_program]
-    return int(np.random.default_rng([seed, 0x960]).choice(others))
-
-
 def _distance(
     real: torch.Tensor, decoded: torch.Tensor, size: int, window: int, hop: int, basis: torch.Tensor | None
 ) -> float:
@@ -134,7 +128,10 @@ class ProbeSong:
 
 
 def probe_song(latent: np.ndarray, chords: Sequence[Chord]) -> ProbeSong:
-    """The frames of a mix latent `(dims, frames)` in which a chord sounds.
+    """The frames of a mix latent `(dims, frames)` in which a chord sounds, for linear classifiers of single frames.
+
+    The features of a frame are the standardised latents of it and of the two frames on either side (0.46 s in all); the
+    truth is the chord that sounds at the frame's centre.
 
     Raises:
         ValueError: not `(dims, frames)`, or no chords.
@@ -156,7 +153,10 @@ def probe_song(latent: np.ndarray, chords: Sequence[Chord]) -> ProbeSong:
 def probe(
     train: Sequence[ProbeSong], test: Sequence[ProbeSong], *, generator: np.random.Generator, resamples: int = 200
 ) -> dict[str, Interval]:
-    """ "chroma": mean area under the ROC curve over pitch classes; "root": accuracy; intervals over test songs."""
+    """Is the harmony still in the mix latents?  Of linear classifiers, with intervals over the test songs.
+
+    "chroma": mean area under the ROC curve over pitch classes; "root": accuracy.
+    """
     features = np.concatenate([song.features[::_TRAIN_EVERY] for song in train])
     chroma = np.concatenate([song.chroma[::_TRAIN_EVERY] for song in train])
     root = np.concatenate([song.root[::_TRAIN_EVERY] for song in train])

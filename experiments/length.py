@@ -33,10 +33,19 @@ from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from experiments import studies
 from experiments.figures import curve, doubling_axis, headline, level_line, panels
-from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from experiments.medley_player import MedleyPlayer
-from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED, Settings, Study, Verdict, with_interval
+from experiments.studies import (
+    NOT,
+    NOT_MEASURED,
+    PARTLY,
+    REPRODUCED,
+    Settings,
+    Study,
+    Verdict,
+    matcher_hash,
+    with_interval,
+)
 from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import TrainingConfig

@@ -25,8 +25,17 @@ from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
 from experiments import studies
 from experiments.figures import panels
-from experiments.match_proof import weights_hash as matcher_hash
-from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED, Study, Verdict, WeightSettings, with_interval
+from experiments.studies import (
+    NOT,
+    NOT_MEASURED,
+    PARTLY,
+    REPRODUCED,
+    Study,
+    Verdict,
+    WeightSettings,
+    matcher_hash,
+    with_interval,
+)
 from experiments.targets import generated
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 

@@ -16,7 +16,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from scipy.stats import hypergeom
 
-from bassbench.cache import content_hash
 from bassbench.errors import BadInputError, check_limits
 from bassbench.metrics.bootstrap import RESAMPLES, Interval, mean_interval
 from bassbench.results.rows import Measurement, Row, RowStore
@@ -39,7 +38,7 @@ from experiments.match_listeners import (
     late_by,
     misfits,
 )
-from experiments.studies import Study, with_interval
+from experiments.studies import Study, matcher_hash, with_interval
 
 NAME = "match_proof"
 MATCHER, CORRELATIONS = "contrastive matcher", ("chroma correlation", "onset correlation")
@@ -106,7 +105,7 @@ def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipReq
         CorrelationListener("chroma"),
         CorrelationListener("onset"),
     ]
-    weights = weights_hash(matcher)
+    weights = matcher_hash(matcher)
     protocol = {"clips": "23.8 s, the mix without its bass", "interval": "95 %, bootstrap over songs"}
     tasks = []
     for split, chosen in requests.items():
@@ -209,14 +208,6 @@ def like_hits(listener: Listener, clips: Sequence[ClipFeatures], about: Sequence
         hits[group] = ranks(listener.compare(mixes, basses)) == 1
     whole = len(clips) // size * size
     return hits[order[:whole]]
-
-
-def weights_hash(matcher: Matcher) -> str:
-    """Eight hexadecimal digits of a matcher's weights."""
-    parts: list[bytes | str] = []
-    for name, tensor in sorted(matcher.state_dict().items()):
-        parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
-    return content_hash(*parts)[:8]
 
 
 def findings(rows: Sequence[Row]) -> str:

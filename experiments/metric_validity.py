@@ -24,7 +24,7 @@ import tyro
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_keyed
 from bassbench.embedders.embedder import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
-from bassbench.errors import BadInputError, check_limits
+from bassbench.errors import BadInputError
 from bassbench.files import append_lines, parse_json, read_lines
 from bassbench.metrics.adherence import accompanied
 from bassbench.metrics.bootstrap import Interval, mean_interval
@@ -43,7 +43,7 @@ from experiments import perturbations, studies
 from experiments.figures import panels
 from experiments.match_proof import auc_interval
 from experiments.perturbations import graded_perturbations, style_clip
-from experiments.studies import Study
+from experiments.studies import Settings, Study
 from reference_model.pipeline import networks_hash
 
 UNPERTURBED = "real bass"
@@ -55,14 +55,14 @@ GATE = ClipMetric(
     lambda it: float(gate(it.bass, reference=it.clip.bass).passed),
 )
 Scores = dict[str, np.ndarray]
-"""Damage -> values `(units,)`, NaN where undefined."""
+"""Perturbation -> values `(units,)`, NaN where undefined."""
 ClipValues = dict[str, dict[str, float | None]]
-"""Damage -> metric -> value of one clip, None where undefined."""
+"""Perturbation -> metric -> value of one clip, None where undefined."""
 
 
 @dataclass(frozen=True)
 class ModelCodec:
-    """A model's bass autoencoder as a damage, and the hash of its weights."""
+    """A model's bass autoencoder as a perturbation, and the hash of its weights."""
 
     through: Codec
     hash: str
@@ -81,7 +81,7 @@ def model_codec(weights: str, device: str) -> ModelCodec:
 
 @dataclass(frozen=True)
 class PerturbedClips:
-    """The clips of one split, whose basses are damaged with those of partner songs, and the reference of sets.
+    """The clips of one split, whose basses are perturbed with those of partner songs, and the reference of sets.
 
     `metrics` names metrics of clips; without `embedder` there are no metrics of sets.
     """
@@ -116,7 +116,7 @@ class PerturbedClips:
         return content_hash(self.requests[index].key, self.partner(index).key, self.codec.hash, how)
 
     def values(self, path: Path, processes: int, advance: studies.Advance) -> dict[str, Scores]:
-        """Metric -> damage -> values of all clips; what the file `path` holds is not measured again.
+        """Metric -> perturbation -> values of all clips; what the file `path` holds is not measured again.
 
         Raises:
             BadInputError: the file cannot be read or written.
@@ -155,7 +155,7 @@ class PerturbedClips:
         return values
 
     def set_scores(self, metric: SetMetric, group: int) -> Scores:
-        """A metric of sets for each `group` of songs, by damage: what remains after whole groups is left out.
+        """A metric of sets for each `group` of songs, by perturbation: what remains after whole groups is left out.
 
         Fewer songs than one group give no values.
         """
@@ -286,9 +286,9 @@ the songs have a value. Brackets: 95 % confidence interval, bootstrap over songs
 """
 
 
-@dataclass(frozen=True)
-class MetricValidity:
-    """AUC of every metric against graded damage, on the test and the human split.
+@dataclass(frozen=True, kw_only=True)
+class MetricValidity(Settings):
+    """AUC of every metric against graded perturbations, the model's codec among them, on test and human split.
 
     Writes metric_validity.jsonl, .csv, .md and .png, and the values of each clip in the folder metric_validity. A
     second run computes nothing twice.
@@ -304,20 +304,12 @@ class MetricValidity:
     """Songs in a group, the unit of metrics of sets."""
     metrics: str | None = None
     """Names separated by commas (default: all)."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    weights: str = "small"
-    """The model whose codec is one of the perturbations: a name of shipped weights, or a folder."""
     embedder: Annotated[str, tyro.conf.arg(metavar="NAME")] = DEFAULT_EMBEDDER
     """What metrics of sets listen with."""
     pair_embedder: Annotated[str, tyro.conf.arg(metavar="NAME")] = PAIR_EMBEDDER
     """What prompt adherence listens to mix and bass together with."""
     processes: int = 2
-    """Processes that damage and measure."""
-    seed: int = 0
-    """Seed of noise, pairing, and intervals."""
+    """Processes that perturb and measure."""
 
     def chosen(self) -> list[ClipMetric | SetMetric]:
         """The metrics to be tested, the gate first.
@@ -331,7 +323,7 @@ class MetricValidity:
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
-        check_limits(self)
+        super().validate()
         if self.test < 2 or self.human == 1 or self.human < 0:
             raise BadInputError("intervals over songs take at least 2 in --test and --human (or --human 0)")
         if self.group < MIN_SONGS or 0 < self.reference_clips < MIN_SONGS or self.reference_clips < 0:

@@ -32,9 +32,8 @@ from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import WEIGHTS, score_features
 from experiments import studies
-from experiments.match_proof import weights_hash as matcher_hash
 from experiments.player import Player
-from experiments.studies import BatchSettings
+from experiments.studies import BatchSettings, matcher_hash
 from reference_model.pipeline import Sampling
 
 _VERSION = "1"  # raise it when what is heard of the same audio changes

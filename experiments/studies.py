@@ -23,6 +23,7 @@ from bassbench.results.rows import Measurement, Row, RowStore, measured, write_c
 from bassbench.results.table import markdown, table, terminal
 from bassbench.songs.clips import ClipRequest
 from bassbench.training.pretrained import find_device
+from contrastive.encoder import Matcher
 from reference_model.pipeline import BassAccompaniment, Sampling, load, networks_hash
 
 
@@ -159,6 +160,14 @@ def load_model(weights: str, device: str) -> BassAccompaniment:
 def codec_setting(model: BassAccompaniment) -> dict[str, str]:
     """The setting of an anchor that goes through the bass autoencoder."""
     return {"codec": networks_hash(model.bass_autoencoder)}
+
+
+def matcher_hash(matcher: Matcher) -> str:
+    """Eight hexadecimal digits of a matcher's weights."""
+    parts: list[bytes | str] = []
+    for name, tensor in sorted(matcher.state_dict().items()):
+        parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
+    return content_hash(*parts)[:8]
 
 
 def clips_hash(requests: Iterable[ClipRequest]) -> str:

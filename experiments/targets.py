@@ -22,7 +22,7 @@ import tyro
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
 from bassbench.embedders.embedder import DEFAULT_EMBEDDER, protocol
-from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
+from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.files import write_text
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics import harmony, level, rhythm
@@ -35,6 +35,7 @@ from bassbench.results.rows import Row, RowStore, write_csv
 from bassbench.results.table import interval_text, markdown, terminal
 from bassbench.songs.arrangement import BASS_PROGRAMS, Note
 from bassbench.songs.clips import UNSEEN_FONT, ClipRequest, cached_clip, clip_requests
+from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import OTHER, REAL, derangement
 from experiments import evaluate_codec as codec
@@ -183,6 +184,11 @@ def bass_results(heard: MeasuredBasses, partner: np.ndarray, seed: int, *, resam
     return results
 
 
+def _another_program(clip: Clip, seed: int) -> int:
+    others = [program for program in BASS_PROGRAMS if program != clip.bass_program]
+    return int(np.random.default_rng([seed, 0x960]).choice(others))
+
+
 def _chord_share(track: PitchTrack, chords: Sequence[Chord]) -> float:
     return float(np.nan_to_num(harmony.chord_tone_share(track, chords))) if chords else float("nan")
 
@@ -292,14 +298,10 @@ def write_report(rows: Sequence[Row], folder: Path) -> None:
     write_csv(rows, folder / f"{NAME}.csv")
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(studies.BatchSettings):
     """Print the target table of the reference model's weights; write targets.jsonl, .csv and .md."""
 
-    weights: str = "small"
-    """The model: a name of shipped weights, or a folder."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
     clips: int = 48
     """Test songs; "human", "unseen-font", grounding and the probe's training songs are half as many each."""
     quick: bool = False
@@ -308,12 +310,8 @@ class Evaluate:
     """DDIM steps."""
     cfg: float = 2.0
     """Guidance weight."""
-    output: Path = Path("results")
-    """Folder for the results."""
     batch_size: int = 16
     """Clips sampled at a time; it does not change the result."""
-    seed: int = 0
-    """Seed of the noise, the pairing, the programs and the bootstrap."""
     timbre_examples: int = 192
     """Real basses that the classifier of the eight programs is fitted on."""
     replicates: int = 100
@@ -327,18 +325,15 @@ class Evaluate:
         """Raise BadInputError for values that cannot be measured."""
         if self.clips < 8:
             raise BadInputError(f"--clips must be at least 8, got {self.clips}")
-        check_limits(self)
+        super().validate()
         Sampling(steps=self.steps, cfg=self.cfg)
 
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        studies.output_folder(self.output)
         if hasattr(os, "sched_getaffinity"):
             torch.set_num_threads(len(os.sched_getaffinity(0)))
-        model = studies.load_model(self.weights, self.device)
-        rows = Evaluation(self, model).rows()
-        write_report(rows, self.output)
+        write_report(Evaluation(self, self.model()).rows(), self.output)
 
 
 @dataclass(frozen=True)
@@ -427,7 +422,7 @@ class Evaluation:
         kept: dict[str, list[np.ndarray]] = {name: [] for name in codecs}
         for index, request in enumerate(requests):
             clip = cached_clip(request)
-            other = codec.other_program(clip, studies.clip_seed(self.config.seed, index))
+            other = _another_program(clip, studies.clip_seed(self.config.seed, index))
             windows[REAL].append(self._windows(clip.bass))
             windows[PROGRAM].append(self._windows(played_by(other, clip, request.soundfont)))
             for system, code in codecs.items():
