@@ -26,8 +26,8 @@ from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor, anchors, derangement
 from experiments import studies
+from experiments.playing import generated
 from experiments.studies import Study, WeightSettings, with_interval
-from experiments.targets import generated
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "listening"

@@ -25,6 +25,7 @@ from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
 from experiments import studies
 from experiments.figures import panels
+from experiments.playing import generated
 from experiments.studies import (
     NOT,
     NOT_MEASURED,
@@ -36,7 +37,6 @@ from experiments.studies import (
     matcher_hash,
     with_interval,
 )
-from experiments.targets import generated
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "match_matrix"

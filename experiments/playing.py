@@ -25,6 +25,7 @@ from bassbench.metrics.bootstrap import Interval, mean_interval
 from bassbench.metrics.fad import FewWindowsWarning, fad, fad_difference
 from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.metrics.metric import Scored
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.suite.anchors import CODEC, Anchor, anchors, derangement
 from bassbench.suite.anchors import VERSION as ANCHORS_VERSION
@@ -34,7 +35,7 @@ from contrastive.scoring import WEIGHTS, score_features
 from experiments import studies
 from experiments.player import Player
 from experiments.studies import BatchSettings, matcher_hash
-from reference_model.pipeline import Sampling
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 _VERSION = "1"  # raise it when what is heard of the same audio changes
 
@@ -275,6 +276,17 @@ def play_and_hear(
         cache_scores(cache_keys[index], heard[index])
         advance()
     return [heard[index] for index in range(len(keys))]
+
+
+def generated(
+    model: BassAccompaniment, requests: Sequence[ClipRequest], sampling: Sampling, *, seed: int, batch_size: int
+) -> Iterator[Scored]:
+    """The bass generated for the mix of each clip."""
+    for batch in studies.in_batches(len(requests), batch_size):
+        clips = [cached_clip(requests[index]) for index in batch]
+        seeds = [studies.clip_seed(seed, index) for index in batch]
+        basses = model.accompany(np.stack([clip.mix for clip in clips]), seeds=seeds, sampling=sampling)
+        yield from map(Scored, clips, basses)
 
 
 def embeddings(player: Player, evaluator: Evaluator, sampling: Sampling) -> list[np.ndarray]:

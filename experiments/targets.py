@@ -42,6 +42,7 @@ from experiments import evaluate_codec as codec
 from experiments import studies
 from experiments.evaluate_codec import ProbeSong, probe, probe_song
 from experiments.perturbations import played_by
+from experiments.playing import generated
 from experiments.studies import Advance, clip_seed, in_batches
 from experiments.timbre import EMBEDDER as TIMBRE_EMBEDDER
 from experiments.timbre import fit_timbre, timbre_protocol
@@ -110,17 +111,6 @@ class MeasuredBasses:
     real: list[PitchTrack] = field(default_factory=list)
     own: list[PitchTrack] = field(default_factory=list)
     values: defaultdict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
-
-
-def generated(
-    model: BassAccompaniment, requests: Sequence[ClipRequest], sampling: Sampling, *, seed: int, batch_size: int
-) -> Iterator[Scored]:
-    """The bass generated for the mix of each clip."""
-    for batch in in_batches(len(requests), batch_size):
-        clips = [cached_clip(requests[index]) for index in batch]
-        seeds = [clip_seed(seed, index) for index in batch]
-        basses = model.accompany(np.stack([clip.mix for clip in clips]), seeds=seeds, sampling=sampling)
-        yield from map(Scored, clips, basses)
 
 
 def hear(basses: Iterator[Scored], use: Callable[[int, np.ndarray], object], advance: Advance) -> MeasuredBasses:
@@ -437,17 +427,8 @@ class Evaluation:
             results[system, codec.ALL_NOTES] = self._share(notes)
         real = windows[REAL]
         for system in (PROGRAM, *codecs):
-            results[system, FAD] = distance(
-                real, windows[system], self._generator(), resample="paired", replicates=self.config.replicates
-            )
-            results[system, CODEC_RATIO] = distance_ratio(
-                real,
-                windows[system],
-                windows[PROGRAM],
-                self._generator(),
-                resample="paired",
-                replicates=self.config.replicates,
-            )
+            found = self._distances(real, windows[system], windows[PROGRAM], "paired")
+            results[system, FAD], results[system, CODEC_RATIO] = found
         return results
 
     def _probe(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
@@ -492,17 +473,8 @@ class Evaluation:
         if split == "test":
             reference = [self._windows(cached_clip(request).bass) for request in self._reference(len(requests))]
             ceiling = [self._ceiling(request) for request in requests]
-            results[OWN, FAD] = distance(
-                reference, windows, self._generator(), resample="independent", replicates=self.config.replicates
-            )
-            results[OWN, OWN_RATIO] = distance_ratio(
-                reference,
-                windows,
-                ceiling,
-                self._generator(),
-                resample="independent",
-                replicates=self.config.replicates,
-            )
+            found = self._distances(reference, windows, ceiling, "independent")
+            results[OWN, FAD], results[OWN, OWN_RATIO] = found
         return results
 
     def _grounding(self, requests: Sequence[ClipRequest], advance: studies.Advance) -> Results:
@@ -533,6 +505,16 @@ class Evaluation:
             resamples=self.config.resamples,
         )
         return results
+
+    def _distances(
+        self, reference: list[Gaussian], songs: list[Gaussian], others: list[Gaussian], resample: Resample
+    ) -> tuple[Interval, Interval]:
+        """FAD of the songs, and that over the others' FAD."""
+        replicates = self.config.replicates
+        return (
+            distance(reference, songs, self._generator(), resample=resample, replicates=replicates),
+            distance_ratio(reference, songs, others, self._generator(), resample=resample, replicates=replicates),
+        )
 
     def _reference(self, count: int) -> list[ClipRequest]:
         """Real bass of test songs that are not evaluated, as many as there are, `count` at most."""
