@@ -119,7 +119,9 @@ def reported(path: Path) -> list[Row]:
 def _row(line: Mapping[str, str]) -> Row:
     read: dict[str, Callable[[str], Any]] = {"setting": parse_json, "protocol": parse_json, "versions": parse_json}
     read |= dict.fromkeys(("value", "low", "high", "seconds"), float) | {"clips": int, "seed": int}
-    return Row(**{field.name: read.get(field.name, str)(line[field.name]) for field in fields(Row)})
+    # A table written before a field came to be has the field's default.
+    given = [field.name for field in fields(Row) if field.name in line or field.default is dataclasses.MISSING]
+    return Row(**{name: read.get(name, str)(line[name]) for name in given})
 
 
 def _heading(path: Path) -> str:

@@ -479,7 +479,9 @@ def validity_figure(path: Path, rows: Sequence[Row]) -> None:
     cells = {(row.setting["split"], row.system, row.setting["damage"]): row.value for row in rows}
     colours = sns.color_palette("vlag_r", as_cmap=True).with_extremes(bad="0.85")
     width, height = _CELL * len(names) + 3.2, len(splits) * (_CELL * len(metrics) + 0.4) + 1.4
-    with panels(path, (width, height), grid=False, style={"font.size": 7, "axes.titlesize": 9}) as figure:
+    with panels(
+        path, (width, height), grid=False, style={"font.size": 7, "axes.labelsize": 7, "axes.titlesize": 9}
+    ) as figure:
         places = figure.subplots(len(splits), 1, squeeze=False, sharex=True)[:, 0]
         image = None
         for axes, split in zip(places, splits, strict=True):

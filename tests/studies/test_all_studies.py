@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bassbench.errors import BadInputError
@@ -109,6 +110,13 @@ def test_a_table_of_an_earlier_study_does_not_stop_the_page(tmp_path: Path) -> N
     All(page=True, output=tmp_path).run()
     page = (tmp_path / "README.md").read_text()
     assert "earlier form of the study" in page and f"| {NOT_MEASURED} |" in page
+
+
+def test_a_table_from_before_a_field_came_to_be_is_read(tmp_path: Path) -> None:
+    write_csv([row("FAD", 4.0, 3.5, 4.5)], tmp_path / "now.csv")
+    frame = pd.read_csv(tmp_path / "now.csv", dtype=str, keep_default_na=False)
+    frame.drop(columns="left_out").to_csv(tmp_path / "before.csv", index=False)
+    assert reported(tmp_path / "before.csv") == reported(tmp_path / "now.csv")
 
 
 def test_undefined_values_survive_the_table_and_other_tables_are_refused(tmp_path: Path) -> None:
