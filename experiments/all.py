@@ -7,16 +7,18 @@ rows stand to them, every figure, and the command. Run it again to go on where i
 study and writes the page from the rows that are there.
 """
 
+import csv
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import tyro
 
 from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
+from bassbench.files import parse_json, write_text
+from bassbench.results.rows import Row
 from experiments import (
     autoencoders,
     cfg_sweep,
@@ -30,109 +32,101 @@ from experiments import (
     samplers,
     studies,
 )
-from experiments.claims import (
-    Judge,
-    any_length,
-    closer_to_the_style,
-    diagonal,
-    fewest_steps,
-    not_in_the_paper,
-    rescale_helps,
-)
-from experiments.page import SIGN, Entry, write_page
+from experiments.studies import Study
 
 Size = Literal["default", "quick", "full"]
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study: its module, its configurations by size, its question, the paper's claim, and the judge of that claim."""
-
-    module: ModuleType
-    default: Any
-    quick: Any
-    full: Any
-    question: str
-    claim: str = ""
-    judge: Judge = not_in_the_paper
-
-
 STUDIES: dict[str, Study] = {
-    ddim_steps.NAME: Study(
+    module.STUDY.name: module.STUDY
+    for module in (
         ddim_steps,
-        ddim_steps.DDIMSteps(),
-        ddim_steps.QUICK,
-        ddim_steps.FULL,
-        "FAD against DDIM steps",
-        "a minimum at 64 steps",
-        fewest_steps,
-    ),
-    cfg_sweep.NAME: Study(
         cfg_sweep,
-        cfg_sweep.CFGSweep(),
-        cfg_sweep.QUICK,
-        cfg_sweep.FULL,
-        "Guidance weight and rescaling",
-        "above a weight of 2.5, FAD is lower with rescaling",
-        rescale_helps,
-    ),
-    grounding.NAME: Study(
         grounding,
-        grounding.Grounding(),
-        grounding.QUICK,
-        grounding.FULL,
-        "Style grounding",
-        "distance to the style falls from 0.644 to 0.269 (cosine) and from 0.836 to 0.407 (Euclidean)",
-        closer_to_the_style,
-    ),
-    match_matrix.NAME: Study(
         match_matrix,
-        match_matrix.MatchMatrix(),
-        match_matrix.QUICK,
-        match_matrix.FULL,
-        "Match matrix",
-        "the diagonal dominates",
-        diagonal,
-    ),
-    length.NAME: Study(
         length,
-        length.Length(),
-        length.QUICK,
-        length.FULL,
-        "Beyond the length of training",
-        "with the dynamic positional bias the model plays at any length (said, not measured)",
-        any_length,
-    ),
-    listening.NAME: Study(
         listening,
-        listening.Listening(),
-        listening.QUICK,
-        listening.FULL,
-        "Does the model listen?",
-    ),
-    samplers.NAME: Study(samplers, samplers.Samplers(), samplers.QUICK, samplers.FULL, "Samplers at few evaluations"),
-    autoencoders.NAME: Study(
+        samplers,
         autoencoders,
-        autoencoders.Autoencoders(),
-        autoencoders.QUICK,
-        autoencoders.FULL,
-        "What the autoencoders keep",
-    ),
-    match_proof.NAME: Study(
         match_proof,
-        match_proof.MatchProof(),
-        match_proof.QUICK,
-        match_proof.FULL,
-        "What the matcher hears",
-    ),
-    metric_validity.NAME: Study(
         metric_validity,
-        metric_validity.MetricValidity(),
-        metric_validity.QUICK,
-        metric_validity.FULL,
-        "Does each metric see what it is meant to see?",
-    ),
+    )
 }
+SIGN = "Written by `python -m experiments.all`"
+_HEAD = """
+# Results
+
+Written by `python -m experiments.all` from the rows beside it. Each study is one command; its rows (`.jsonl`, with
+provenance), table (`.csv`, `.md`) and figure (`.png`) lie here. Run a command again and it computes only what is
+missing. Brackets: 95 % confidence interval. The rule by which a claim counts as reproduced stands
+with its study.
+"""
+_FOOT = """
+Music of the bank is sequenced, from one SoundFont; these figures compare systems and settings on it.
+"""
+
+
+def write_page(folder: Path, size: Size) -> None:
+    """Write README.md: the table of claims, then each figure with what was found; studies without rows are left out.
+
+    Raises:
+        BadInputError: rows cannot be read, or the page cannot be written.
+    """
+    claims = ["| study | what the paper found | our rows | numbers |", "|---|---|---|---|"]
+    sections: list[str] = []
+    for name, study in STUDIES.items():
+        rows = reported(folder / f"{name}.csv")
+        if not rows:
+            continue
+        verdict = study.verdict(rows)
+        link = f"[{study.question}]({name}.md)"
+        claims.append(f"| {link} | {study.claim or 'not measured'} | {verdict.word} | {verdict.numbers or '-'} |")
+        sections += ["", f"## {study.question}", "", f"`{_command(study, size)}`"]
+        if study.findings is not None:
+            sections += ["", _told(study.findings, rows)]
+        if (folder / f"{name}.png").exists():
+            sections += ["", f"[![{study.question}]({name}.png)]({name}.md)"]
+    others = [path for path in sorted(folder.glob("*.md")) if path.stem not in STUDIES and path.name != "README.md"]
+    if others:
+        sections += ["", "## Besides", "", *(f"- [{_heading(path)}]({path.name})" for path in others)]
+    write_text(folder / "README.md", "\n".join([_HEAD.strip(), "", *claims, *sections, "", _FOOT.strip(), ""]))
+
+
+def _command(study: Study, size: Size) -> str:
+    return f"python -m experiments.{study.name}" + ("" if size == "default" else f" --{size}")
+
+
+def _told(findings: Callable[[Sequence[Row]], str], rows: Sequence[Row]) -> str:
+    try:
+        return findings(rows).strip()
+    except (LookupError, ValueError, StopIteration):
+        return "This table is of an earlier form of the study, which measured other things: run the command again."
+
+
+def reported(path: Path) -> list[Row]:
+    """The rows of a study's table, from its .csv (the .jsonl may hold those of other weights too); none without it.
+
+    Raises:
+        BadInputError: the file cannot be read, or is not a table of rows.
+    """
+    try:
+        with path.open(newline="") as file:
+            return [_row(line) for line in csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(f"{path}: not a study's table of rows ({error}); run the study again") from None
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    read: dict[str, Callable[[str], Any]] = {"setting": parse_json, "protocol": parse_json, "versions": parse_json}
+    read |= dict.fromkeys(("value", "low", "high", "seconds"), float) | {"clips": int, "seed": int}
+    # A table written before a field came to be has the field's default.
+    given = [field.name for field in fields(Row) if field.name in line or field.default is dataclasses.MISSING]
+    return Row(**{name: read.get(name, str)(line[name]) for name in given})
+
+
+def _heading(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").strip() or path.stem
 
 
 @dataclass(frozen=True)
@@ -171,18 +165,10 @@ class All:
         """Run the studies in order and write the page after each, so that a run cut off has one too."""
         self.validate()
         studies.refuse_other_pages(studies.output_folder(self.output) / "README.md", sign=SIGN)
-        entries = {name: entry(name, study, self.size) for name, study in STUDIES.items()}
         for name in () if self.page else self.only or STUDIES:
             configured(STUDIES[name], self.size, self).run()
-            write_page(self.output, entries)
-        write_page(self.output, entries)
-
-
-def entry(name: str, study: Study, size: Size) -> Entry:
-    """What the page says of a study that was run at a size."""
-    has_flag = hasattr(study.module, size.upper())  # a study of one size has none
-    command = f"python -m experiments.{name}" + (f" --{size}" if has_flag else "")
-    return Entry(command, study.question, study.claim, study.judge, getattr(study.module, "findings", None))
+            write_page(self.output, self.size)
+        write_page(self.output, self.size)
 
 
 def configured(study: Study, size: Size, options: All) -> Any:

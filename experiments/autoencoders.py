@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from bassbench.audio import fit_length, loudness, loudness_normalise
 from bassbench.embedders.cache import embed_cached
 from bassbench.embedders.registry import DEFAULT_EMBEDDER, protocol
-from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError
 from bassbench.hearing.chroma import chroma
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.fad import fad
@@ -31,22 +31,95 @@ from bassbench.results.rows import Row
 from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.songs.render import Clip
-from bassbench.songs.soundfont import render_parts
 from bassbench.training.pretrained import find_device
-from experiments import sizes, studies
-from experiments.autoencoders_figure import DETUNED, ORIGINAL, autoencoders_figure
-from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, codec_measures
-from experiments.linear_probe import ProbeSong, probe, probe_song
-from experiments.reconstructions import (
-    AUTOENCODER,
-    GRIFFIN_LIM,
-    RANDOM,
-    Reconstruct,
-    encoders,
-    reconstructions,
-)
-from experiments.settings import Settings
+from experiments import studies
+from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, SDR, ProbeSong, codec_measures, probe, probe_song
+from experiments.figures import headline, panels
+from experiments.perturbations import played_again
+from experiments.studies import Settings, Study
+from reference_model import codec
+from reference_model.autoencoder import Autoencoder
+from reference_model.phase import griffin_lim, noise_phase
 from reference_model.pipeline import BassAccompaniment, networks_hash
+from reference_model.stft import magnitude
+
+Reconstruct = Callable[[np.ndarray], np.ndarray]
+
+AUTOENCODER, LINEAR, PCA = "autoencoder", "autoencoder, linear decoder alone", "PCA"
+GRIFFIN_LIM, RANDOM = "true magnitudes, Griffin-Lim", "true magnitudes, random phase"
+
+
+def reconstructions(coder: Autoencoder, *, iterations: int) -> dict[str, Reconstruct]:
+    """All that this autoencoder allows, by name; PCA has the autoencoder's rate and dims, and its STFT.
+
+    PCA: magnitudes of the principal components of frequency-weighted log magnitudes, read back by least squares, and
+    the phase that follows from them.  An autoencoder without linear path has neither it nor PCA.
+    """
+    ways: dict[str, Reconstruct] = {AUTOENCODER: lambda audio: _through(coder, audio, network=True)}
+    if coder.linear is not None and coder.config.integrate_phase:
+        if coder.encoder is not None:
+            ways[LINEAR] = lambda audio: _through(coder, audio, network=False)
+        ways[PCA] = lambda audio: _principal(coder, audio)
+    ways[GRIFFIN_LIM] = lambda audio: from_magnitudes(coder, audio, iterations)
+    ways[RANDOM] = lambda audio: from_magnitudes(coder, audio, 0)
+    return ways
+
+
+@torch.inference_mode()
+def from_magnitudes(coder: Autoencoder, audio: np.ndarray, iterations: int) -> np.ndarray:
+    """The autoencoder's STFT magnitudes of mid and side with random phase, made consistent by Griffin-Lim.
+
+    The side has the phase of the mid, or its own noise would be heard as width.
+    """
+    config = coder.config
+    whole = -audio.shape[1] % (config.hop * config.frames_per_latent)
+    padded = torch.from_numpy(np.pad(audio, ((0, 0), (0, whole))))[None].to(coder.feature_mean.device)
+    size = magnitude(coder.spectrum(padded))
+    frames = size.shape[2]
+    angle = noise_phase(0, frames, (size.shape[3],), size.device)
+    phasor = torch.polar(torch.ones_like(angle), angle)[None, None].expand(1, 2, -1, -1)
+    phasor = griffin_lim(size, phasor.contiguous(), config.window, config.hop, iterations)
+    decoded = coder.waveform(size * phasor)[0].cpu().numpy()
+    return decoded[:, : audio.shape[1]]
+
+
+@torch.inference_mode()
+def _through(coder: Autoencoder, audio: np.ndarray, *, network: bool) -> np.ndarray:
+    latent = codec.encode(coder, torch.from_numpy(audio)[None].to(coder.feature_mean.device))
+    return codec.decode(coder, latent, audio.shape[1], network=network)[0].cpu().numpy()
+
+
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Audio `(2, samples)` to its standardised latent `(dims, frames)`."""
+
+
+def encoders(coder: Autoencoder) -> dict[str, Encode]:
+    """The autoencoder's latents, and those of its principal components where it has them."""
+    ways: dict[str, Encode] = {AUTOENCODER: lambda audio: _latent(coder, audio)}
+    if coder.linear is not None and coder.config.integrate_phase:
+        ways[PCA] = lambda audio: _principal_latent(coder, audio)[0].cpu().numpy()
+    return ways
+
+
+@torch.inference_mode()
+def _latent(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
+    return codec.encode(coder, torch.from_numpy(audio)[None].to(coder.feature_mean.device))[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def _principal(coder: Autoencoder, audio: np.ndarray) -> np.ndarray:
+    latent = _principal_latent(coder, audio)
+    return codec.decode(coder, latent, audio.shape[1], network=False)[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def _principal_latent(coder: Autoencoder, audio: np.ndarray) -> torch.Tensor:
+    assert coder.linear is not None
+    frame = coder.config.hop * coder.config.frames_per_latent
+    padded = torch.from_numpy(np.pad(audio, ((0, 0), (0, -audio.shape[1] % frame))))[None].to(coder.feature_mean.device)
+    scores = coder.linear.encode(coder.features(coder.log_magnitude(padded), coder.config.frames_per_latent))
+    return ((scores - coder.latent_mean) / coder.latent_std).transpose(1, 2)
+
 
 NAME = "autoencoders"
 HARMONY, CHROMA, FAD = "chord-tone share", "chroma agreement", "FAD"
@@ -56,7 +129,7 @@ _REPLICATES = 200
 _NOTES = """
 The definitions stand in `experiments.evaluate_codec`. Mixes have no notes to keep and no chord-tone share. Chroma
 agreement: mean correlation of the chroma frames (`bassbench.hearing.chroma`) before and after. Read in latents: by
-linear classifiers of single frames of the mix latents, fitted on validation songs (`experiments.linear_probe`). FAD
+linear classifiers of single frames of the mix latents, fitted on validation songs (`probe` there). FAD
 is between the audio and what was made of it, over the same songs. "PCA" has the rate and dims of the autoencoder and
 the phase that its magnitudes imply. "original" is the audio against itself. The detuned bass is played again from its
 notes with a pitch bend: at 0 cents it is the same but for the rendering's own changes. Brackets: 95 % confidence
@@ -95,11 +168,9 @@ class Autoencoders(Settings):
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        write_report(study(self, self.model(), requests), self.output)
-
-
-QUICK = Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6)
-FULL = Autoencoders(clips=12)
+        rows = study(self, self.model(), requests)
+        autoencoders_figure(self.output / f"{NAME}.png", rows)
+        STUDY.report(rows, self.output)
 
 
 def study(config: Autoencoders, model: BassAccompaniment, requests: list[ClipRequest]) -> list[Row]:
@@ -206,21 +277,11 @@ def chroma_agreement(real: np.ndarray, changed: np.ndarray) -> float:
 def detuned(clip: Clip, *, cents: float) -> np.ndarray:
     """The clip's bass played again from its notes, higher by `cents`, as loud as it was, `(2, samples)`."""
     part = dataclasses.replace(bass_part(clip.bass_program, clip.bass_notes), bends=((0.0, cents / 100),))
-    played = fit_length(render_parts([part], clip.seconds), clip.bass.shape[1])
-    level = loudness(clip.bass)
-    return loudness_normalise(played, level) if np.isfinite(level) else np.zeros_like(clip.bass)
+    return played_again(clip, part)
 
 
 def _given_back(way: Reconstruct, clip: Clip) -> np.ndarray:
     return way(clip.bass)
-
-
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table; write the .csv, .md and .png."""
-    autoencoders_figure(folder / f"{NAME}.png", rows)
-    title = "What the autoencoders keep, and what a spectral distance overlooks"
-    settings = ("audio", "cents")
-    studies.report(rows, folder, NAME, title=title, settings=settings, notes=f"{_NOTES.strip()}\n\n{findings(rows)}")
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -231,15 +292,13 @@ def findings(rows: Sequence[Row]) -> str:
     )
     codec = next(row for row in rows if _is(row, AUTOENCODER, LSD))
     nearer = [cents for cents in sorted(kept) if kept[cents].value < 0.5 and distance[cents].value < codec.value]
-    text = (
-        f"\nThe bass autoencoder's log-spectral distance is {codec.value:.1f} dB [{codec.low:.1f}, {codec.high:.1f}]. "
-    )
+    text = f"The bass autoencoder's log-spectral distance is {codec.value:.1f} dB [{codec.low:.1f}, {codec.high:.1f}]. "
     if not nearer:
-        return text + "Every detuning that loses most notes' pitch is farther from the original than that.\n"
+        return text + "Every detuning that loses most notes' pitch is farther from the original than that."
     worst = nearer[-1]
     return text + (
         f"A bass out of tune by {worst} cents, of whose notes {kept[worst].value:.0%} keep their pitch, is nearer to "
-        f"the original: {distance[worst].value:.1f} dB. A spectral distance does not see that a bass is out of tune.\n"
+        f"the original: {distance[worst].value:.1f} dB. A spectral distance does not see that a bass is out of tune."
     )
 
 
@@ -247,11 +306,79 @@ def _is(row: Row, system: str, metric: str, audio: str = "bass") -> bool:
     return row.system == system and row.metric == metric and row.setting["audio"] == audio
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.autoencoders`."""
-    with exit_on_bad_input():
-        sizes.from_command_line(Autoencoders(), quick=QUICK, full=FULL, description=__doc__).run()
+ORIGINAL, DETUNED = "original", "detuned bass"
 
+
+def autoencoders_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Left: notes kept against spectral distance for detuned basses and for what gives a bass back. Right: distances.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    points = {(row.system, row.setting.get("cents"), row.metric): row for row in rows if row.setting["audio"] == "bass"}
+    places = [(system, cents) for system, cents, metric in points if metric == LSD]
+    with panels(path, (10.0, 4.2)) as figure:
+        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1.5, 1)})
+        curve = sorted(cents for system, cents in places if system == DETUNED and cents is not None)
+        left.plot(
+            [points[DETUNED, cents, LSD].value for cents in curve],
+            [points[DETUNED, cents, NOTES].value for cents in curve],
+            "o-",
+            color="C3",
+            markersize=4,
+            label="played again, detuned by so many cents",
+        )
+        for cents in curve:
+            at = points[DETUNED, cents, LSD].value, points[DETUNED, cents, NOTES].value
+            left.annotate(str(cents), at, (5, 4), textcoords="offset points", fontsize=7.5, color="C3")
+        for number, name in enumerate(name for name, cents in places if name not in (DETUNED, ORIGINAL)):
+            x, y = points[name, None, LSD], points[name, None, NOTES]
+            left.errorbar(
+                [x.value],
+                [y.value],
+                xerr=[[max(x.value - x.low, 0)], [max(x.high - x.value, 0)]],
+                yerr=[[max(y.value - y.low, 0)], [max(y.high - y.value, 0)]],
+                fmt="sD^vP"[number % 5],
+                color=f"C{(0, 2, 4, 5, 7)[number % 5]}",
+                markersize=6,
+                linewidth=0.9,
+                label=name,
+            )
+        left.set(xlabel="log-spectral distance from the original, dB", ylabel="share of notes that keep their pitch")
+        left.set_ylim(-0.03, 1.08)
+        left.legend(loc="best")
+        headline(left, "A spectral distance does not see the pitch")
+        names = [name for name in (AUTOENCODER, PCA, GRIFFIN_LIM, RANDOM) if (name, None, SDR) in points]
+        for offset, audio in ((-0.2, "mix"), (0.2, "bass")):
+            found = {row.system: row for row in rows if row.metric == LSD and row.setting["audio"] == audio}
+            shown = [(i, found[name]) for i, name in enumerate(names) if name in found]
+            right.barh(
+                [i + offset for i, _ in shown],
+                [row.value for _, row in shown],
+                height=0.36,
+                xerr=np.array([[max(r.value - r.low, 0), max(r.high - r.value, 0)] for _, r in shown]).T,
+                color={"mix": "0.7", "bass": "C0"}[audio],
+                error_kw={"linewidth": 0.9},
+                label=audio,
+            )
+        right.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names])
+        right.invert_yaxis()
+        right.set_xlabel("log-spectral distance, dB")
+        right.legend(loc="best")
+        headline(right, "Reconstruction of mix and bass")
+
+
+STUDY = Study(
+    name=NAME,
+    question="What the autoencoders keep",
+    title="What the autoencoders keep, and what a spectral distance overlooks",
+    default=Autoencoders(),
+    quick=Autoencoders(clips=3, cents=(0, 20, 40, 60, 100), iterations=8, probe_songs=6),
+    full=Autoencoders(clips=12),
+    columns=("audio", "cents"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

@@ -10,12 +10,11 @@ cut off.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError
 from bassbench.hearing.pitch import PitchTrack, bass_pitch
 from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share, voiced_share
@@ -26,10 +25,9 @@ from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Chord
 from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor, anchors, derangement
-from experiments import sizes, studies
-from experiments.evaluate_bass import generated
-from experiments.settings import WeightSettings
-from experiments.studies import spoken
+from experiments import studies
+from experiments.playing import generated
+from experiments.studies import Study, WeightSettings, with_interval
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "listening"
@@ -82,15 +80,23 @@ class Listening(WeightSettings):
         """Measure what is missing, print the table and write the report."""
         self.validate()
         requests = clip_requests("test", self.clips)
-        write_report(study(self, self.model(), requests), self.output)
-
-
-QUICK = Listening(clips=6, steps=12)
-FULL = Listening()
+        rows = study(self, self.model(), requests)
+        shares = [row for row in rows if row.metric == SHARE]
+        curve_figure(
+            self.output / f"{NAME}.png",
+            [row for row in shares if "cfg" in row.setting and not _tempered(row)],
+            across="cfg",
+            anchors=[row for row in shares if row.system in _IN_FIGURE],
+            title="Does the bass follow the chords of the mix?",
+            x_label="guidance weight (CFG)",
+            y_label="chord-tone share of voiced frames",
+            share=True,
+        )
+        STUDY.report(rows, self.output)
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardBass:
     """What is kept of one bass: the chords of its song, its pitch, and whether it passed the gate."""
 
     chords: tuple[Chord, ...]
@@ -134,14 +140,14 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
     return measurements.rows(tasks, config.output, device=model.device)
 
 
-def hear(clip: Clip, audio: np.ndarray) -> Heard:
+def hear(clip: Clip, audio: np.ndarray) -> HeardBass:
     """What is kept of a bass `(2, samples)` for a clip."""
-    return Heard(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed)
+    return HeardBass(clip.chords, bass_pitch(audio), gate(audio, reference=clip.bass).passed)
 
 
 def hear_anchor(
     anchor: Anchor, requests: list[ClipRequest], partner: np.ndarray, seed: int, advance: studies.Advance
-) -> list[Heard]:
+) -> list[HeardBass]:
     """The anchor's bass for each clip, heard."""
     heard = []
     for index, request in enumerate(requests):
@@ -158,7 +164,7 @@ def hear_model(
     requests: list[ClipRequest],
     sampling: Sampling,
     advance: studies.Advance,
-) -> list[Heard]:
+) -> list[HeardBass]:
     """The bass generated for each clip's mix, heard."""
     heard = []
     for scored in generated(model, requests, sampling, seed=config.seed, batch_size=config.batch_size):
@@ -167,7 +173,7 @@ def hear_model(
     return heard
 
 
-def own_scores(heard: Sequence[Heard], seed: int) -> tuple[Interval, Interval, Interval]:
+def own_scores(heard: Sequence[HeardBass], seed: int) -> tuple[Interval, Interval, Interval]:
     """Chord-tone share, voiced share, and share that passes the gate, each bass with its own song."""
     scores = (
         [_share(bass, bass.chords) for bass in heard],
@@ -178,7 +184,7 @@ def own_scores(heard: Sequence[Heard], seed: int) -> tuple[Interval, Interval, I
     return own, voiced, passed
 
 
-def swapped_scores(heard: Sequence[Heard], partner: np.ndarray, seed: int) -> tuple[Interval, Interval]:
+def swapped_scores(heard: Sequence[HeardBass], partner: np.ndarray, seed: int) -> tuple[Interval, Interval]:
     """Mean paired gain of the own mix over a swapped one, and the chord-tone share with mixes swapped.
 
     With mixes swapped, song i is played the bass generated for the mix of song `partner[i]`.
@@ -189,28 +195,9 @@ def swapped_scores(heard: Sequence[Heard], partner: np.ndarray, seed: int) -> tu
     return gain, mean_interval(swapped, generator=np.random.default_rng(seed))
 
 
-def _share(bass: Heard, chords: Sequence[Chord]) -> float:
+def _share(bass: HeardBass, chords: Sequence[Chord]) -> float:
     share = chord_tone_share(bass.track, chords)
     return 0.0 if np.isnan(share) else share
-
-
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table; write the .csv, .md and .png."""
-    shares = [row for row in rows if row.metric == SHARE]
-    curve_figure(
-        folder / f"{NAME}.png",
-        [row for row in shares if "cfg" in row.setting and not _tempered(row)],
-        across="cfg",
-        anchors=[row for row in shares if row.system in _IN_FIGURE],
-        title="Does the bass follow the chords of the mix?",
-        x_label="guidance weight (CFG)",
-        y_label="chord-tone share of voiced frames",
-        share=True,
-    )
-    title = "Chord-tone share of bass generated for test mixes"
-    studies.report(
-        rows, folder, NAME, title=title, settings=["cfg", "temperature"], notes=_NOTES, findings=findings(rows)
-    )
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -219,8 +206,8 @@ def findings(rows: Sequence[Row]) -> str:
     said = [
         "The paper judges by a contrastive matcher alone whether the model listens, and has no chords to hold its bass "
         "against.",
-        f"Here real bass has a chord-tone share of {spoken(anchor[REAL])} and the bass of another song "
-        f"{spoken(anchor[OTHER])}.",
+        f"Here real bass has a chord-tone share of {with_interval(anchor[REAL])} and the bass of another song "
+        f"{with_interval(anchor[OTHER])}.",
     ]
     own, swapped, gains = (
         {row.setting["cfg"]: row for row in rows if (row.system, row.metric) == place and not _tempered(row)}
@@ -230,14 +217,15 @@ def findings(rows: Sequence[Row]) -> str:
         gain = gains[weight]
         listens = "it listens" if gain.low > 0 else "that it listens is not shown"
         said.append(
-            f"At guidance weight {weight:g} the model's is {spoken(row)}, {row.value / anchor[REAL].value:.2f} times "
-            f"the real bass's, and {spoken(swapped[weight])} with the mixes swapped: {listens} (gain {spoken(gain)})."
+            f"At guidance weight {weight:g} the model's is {with_interval(row)}, {row.value / anchor[REAL].value:.2f} "
+            f"times the real bass's, and {with_interval(swapped[weight])} with the mixes swapped: {listens} "
+            f"(gain {with_interval(gain)})."
         )
     for row in rows:
         if (row.system, row.metric) == (OWN, SHARE) and _tempered(row):
             said.append(
                 f"At guidance weight {row.setting['cfg']:g}, started from noise of {row.setting['temperature']:g} of "
-                f"the deviation, it is {spoken(row)}."
+                f"the deviation, it is {with_interval(row)}."
             )
     return " ".join(said)
 
@@ -246,11 +234,17 @@ def _tempered(row: Row) -> bool:
     return "temperature" in row.setting
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.listening`."""
-    with exit_on_bad_input():
-        sizes.from_command_line(Listening(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="Does the model listen?",
+    title="Chord-tone share of bass generated for test mixes",
+    default=Listening(),
+    quick=Listening(clips=6, steps=12),
+    full=Listening(),
+    columns=("cfg", "temperature"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

@@ -12,25 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import seaborn as sns
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError
 from bassbench.metrics.statistics import Interval, mean_interval
-from bassbench.results.figure import save_figure
 from bassbench.results.rows import Row
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.suite.anchors import derangement
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS, score
 from contrastive.validation import ranks
-from experiments import sizes, studies
-from experiments.evaluate_bass import generated
-from experiments.match_proof import weights_hash as matcher_hash
-from experiments.settings import WeightSettings
+from experiments import studies
+from experiments.figures import panels
+from experiments.playing import generated
+from experiments.studies import (
+    NOT,
+    NOT_MEASURED,
+    PARTLY,
+    REPRODUCED,
+    Study,
+    Verdict,
+    WeightSettings,
+    matcher_hash,
+    with_interval,
+)
 from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
 
 NAME = "match_matrix"
@@ -70,9 +76,8 @@ class MatchMatrix(WeightSettings):
         requests = clip_requests("test", self.clips)
         matcher = Matcher.from_pretrained(self.matcher)
         rows, matrices = study(self, self.model(), matcher, requests)
-        title = "Which bass belongs to which mix?"
-        studies.report(rows, self.output, NAME, title=title, settings=("cfg",), notes=_NOTES)
         matrix_figure(self.output / f"{NAME}.png", matrices)
+        STUDY.report(rows, self.output)
 
 
 def study(
@@ -157,30 +162,45 @@ def matrix_figure(path: Path, matrices: dict[str, np.ndarray]) -> None:
     Raises:
         BadInputError: the file cannot be written.
     """
-    style: dict[Any, Any] = {"font.size": 9, "axes.titlesize": 10}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(2.9 * len(matrices) + 0.6, 3.2), dpi=170, layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+    with panels(path, (2.9 * len(matrices) + 0.6, 3.2), grid=False) as figure:
+        places = figure.subplots(1, len(matrices), squeeze=False)[0]
         image = None
-        for axes, (name, matrix) in zip(panels, matrices.items(), strict=True):
+        for axes, (name, matrix) in zip(places, matrices.items(), strict=True):
             image = axes.imshow(matrix, cmap=sns.color_palette("rocket", as_cmap=True), vmin=0.0, vmax=1.0)
             axes.set(title=name, xlabel="bass", xticks=[], yticks=[])
-        panels[0].set_ylabel("mix")
+        places[0].set_ylabel("mix")
         assert image is not None
-        figure.colorbar(image, ax=list(panels), label="share of the mix's row", shrink=0.8)
-        save_figure(figure, path)
+        figure.colorbar(image, ax=list(places), label="share of the mix's row", shrink=0.8)
 
 
-QUICK = MatchMatrix(clips=8, steps=12, cfg=(2.0,))
-FULL = MatchMatrix()
+def diagonal(rows: Sequence[Row]) -> Verdict:
+    """Claim: the match matrix of generated bass is dominated by its diagonal; at the model's own weight of guidance.
+
+    Reproduced if the interval of the diagonal's share lies above chance and the share above one half; partly if only
+    above chance.
+    """
+    found = [row for row in rows if row.metric == "diagonal share" and row.system == "reference model"]
+    if not found:
+        return Verdict(NOT_MEASURED)
+    row = min(found, key=lambda row: abs(row.setting["cfg"] - Sampling.cfg))
+    numbers = f"diagonal share {with_interval(row)}, chance {1 / row.clips:.2f}"
+    if not row.low > 1 / row.clips:
+        return Verdict(NOT, numbers)
+    return Verdict(REPRODUCED if row.value > 0.5 else PARTLY, numbers)
 
 
-def main() -> None:
-    """Command line."""
-    with exit_on_bad_input():
-        sizes.from_command_line(MatchMatrix(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="Match matrix",
+    title="Which bass belongs to which mix?",
+    default=MatchMatrix(),
+    quick=MatchMatrix(clips=8, steps=12, cfg=(2.0,)),
+    full=MatchMatrix(),
+    columns=("cfg",),
+    notes=_NOTES,
+    claim="the diagonal dominates",
+    verdict=diagonal,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

@@ -12,20 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from scipy.stats import hypergeom
 
-from bassbench.cache import content_hash
-from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metrics.statistics import Interval, mean_interval
+from bassbench.errors import BadInputError, check_limits
+from bassbench.metrics.statistics import RESAMPLES, Interval, mean_interval
 from bassbench.results.rows import Measurement, Row, RowStore
+from bassbench.results.table import require_one_protocol
 from bassbench.songs.clips import ClipRequest, clip_requests
 from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from contrastive.validation import ranks
-from experiments import sizes, studies
-from experiments.match_figure import AUC, UNLIKE_AUC, proof_figure
-from experiments.match_hearing import SHIFTS, About, Heard, changes, damages, hear, late_by
-from experiments.match_listeners import CorrelationListener, Listener, MatcherListener
-from experiments.retrieval import auc_interval, expected_retrieval
+from experiments import studies
+from experiments.figures import curve, panels
+from experiments.match_listeners import (
+    SHIFTS,
+    About,
+    ClipFeatures,
+    CorrelationListener,
+    Listener,
+    MatcherListener,
+    changes,
+    hear,
+    late_by,
+    misfits,
+)
+from experiments.studies import Study, matcher_hash, with_interval
 
 NAME = "match_proof"
 MATCHER, CORRELATIONS = "contrastive matcher", ("chroma correlation", "onset correlation")
@@ -81,10 +94,8 @@ class MatchProof:
         matcher = Matcher.from_pretrained(self.weights)
         studies.output_folder(self.output)
         rows = study(self, matcher, requests)
-        title = "Does the matcher know which bass fits?"
-        notes = f"{findings(rows)}\n\n{_NOTES.strip()}"
-        studies.report(rows, self.output, NAME, title=title, settings=("split", "against"), notes=notes)
         proof_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric in (AUC, UNLIKE_AUC)])
+        STUDY.report(rows, self.output)
 
 
 def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipRequest]]) -> list[Row]:
@@ -94,7 +105,7 @@ def study(config: MatchProof, matcher: Matcher, requests: dict[str, list[ClipReq
         CorrelationListener("chroma"),
         CorrelationListener("onset"),
     ]
-    weights = weights_hash(matcher)
+    weights = matcher_hash(matcher)
     protocol = {"clips": "23.8 s, the mix without its bass", "interval": "95 %, bootstrap over songs"}
     tasks = []
     for split, chosen in requests.items():
@@ -128,7 +139,7 @@ def columns(split: str, count: int) -> Iterator[tuple[str, str]]:
         yield LIKE, f"R@1 of {min(GROUP, count)}"
     for name in changes():
         yield f"{OTHER}, own: {name}", f"R@1 of {count}"
-    for name in damages():
+    for name in misfits():
         yield name, AUC
         yield name, PAIRED
     for beats in SHIFTS:
@@ -137,7 +148,7 @@ def columns(split: str, count: int) -> Iterator[tuple[str, str]]:
 
 
 def results(
-    split: str, listener: Listener, clips: Sequence[Heard], about: Sequence[About], seed: int
+    split: str, listener: Listener, clips: Sequence[ClipFeatures], about: Sequence[About], seed: int
 ) -> Iterator[Interval]:
     """The numbers of one listener in the order of `columns`."""
 
@@ -160,7 +171,7 @@ def results(
         changed = scores.astype(float)
         np.fill_diagonal(changed, theirs[name])
         yield interval(ranks(changed) == 1)
-    for name in damages():
+    for name in misfits():
         yield auc_interval(own, theirs[name], np.random.default_rng(seed))
         yield interval((own > theirs[name]) + 0.5 * (own == theirs[name]))
     for name in map(late_by, SHIFTS):
@@ -177,7 +188,7 @@ def retrieval_sizes(count: int) -> list[int]:
     return sorted({min(GROUP, count), count})
 
 
-def like_hits(listener: Listener, clips: Sequence[Heard], about: Sequence[About]) -> np.ndarray:
+def like_hits(listener: Listener, clips: Sequence[ClipFeatures], about: Sequence[About]) -> np.ndarray:
     """1 for each song whose bass is found among 25 songs brought to one tempo and one tonic, beginning on a bar."""
     order = np.argsort([song.tempo for song in about], kind="stable")
     hits = np.zeros(len(clips))
@@ -199,14 +210,6 @@ def like_hits(listener: Listener, clips: Sequence[Heard], about: Sequence[About]
     return hits[order[:whole]]
 
 
-def weights_hash(matcher: Matcher) -> str:
-    """Eight hexadecimal digits of a matcher's weights."""
-    parts: list[bytes | str] = []
-    for name, tensor in sorted(matcher.state_dict().items()):
-        parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
-    return content_hash(*parts)[:8]
-
-
 def findings(rows: Sequence[Row]) -> str:
     """What these rows say of the matcher, in words, beside the better of the two correlations."""
     found = {(row.setting["split"], row.system, row.setting["against"], row.metric): row for row in rows}
@@ -214,8 +217,7 @@ def findings(rows: Sequence[Row]) -> str:
     for split, count in {row.setting["split"]: row.clips for row in rows}.items():
 
         def text(against: str, metric: str, split: str = split) -> str:
-            row = found[split, MATCHER, against, metric]
-            return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+            return with_interval(found[split, MATCHER, against, metric])
 
         def value(against: str, metric: str, split: str = split) -> float:
             return found[split, MATCHER, against, metric].value
@@ -232,7 +234,7 @@ def findings(rows: Sequence[Row]) -> str:
                 f"Among {min(GROUP, count)} brought to one tempo and key: {text(LIKE, like)}, the better correlation "
                 f"{max(rivals):.2f}."
             )
-        transposed = min((name for name in damages() if name.startswith("transposed")), key=lambda n: value(n, AUC))
+        transposed = min((name for name in misfits() if name.startswith("transposed")), key=lambda n: value(n, AUC))
         late = min((late_by(beats) for beats in SHIFTS if beats >= 0.5), key=lambda name: value(name, AUC))
         changed = min((f"{OTHER}, own: {name}" for name in changes()), key=lambda name: value(name, everyone))
         said += [
@@ -248,15 +250,95 @@ def findings(rows: Sequence[Row]) -> str:
     return "\n\n".join(paragraphs)
 
 
-QUICK = MatchProof(test=6, human=4)
-FULL = MatchProof()
+def expected_retrieval(rank: np.ndarray, count: int, among: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hit rate and mean reciprocal rank of each mix when the others are `among` - 1 drawn from all `count` - 1."""
+    above = np.arange(among)
+    hits, reciprocals = [], []
+    for better in np.rint(rank - 1).astype(int):
+        share = hypergeom(count - 1, better, among - 1).pmf(above)
+        hits.append(share[0])
+        reciprocals.append(float((share / (above + 1)).sum()))
+    return np.array(hits), np.array(reciprocals)
 
 
-def main() -> None:
-    """Command line."""
-    with exit_on_bad_input():
-        sizes.from_command_line(MatchProof(), quick=QUICK, full=FULL, description=__doc__).run()
+def auc_interval(own: np.ndarray, against: np.ndarray, generator: np.random.Generator) -> Interval:
+    """Probability that an own score `(songs,)` is above one of `against`, ties half; bootstrap over songs.
 
+    `against` is `(songs,)`, or `(songs, songs)` with the own scores on its diagonal, which do not count.
+    """
+    rows = against[:, None] if against.ndim == 1 else _without_diagonal(against)
+    # above[i, j]: the share of song j's damaged scores that song i's own score is above.
+    compared = own[:, None, None]
+    above = ((compared > rows) + 0.5 * (compared == rows)).mean(axis=2)
+    drawn = generator.integers(len(own), size=(RESAMPLES, len(own)))
+    low, high = np.quantile([above[np.ix_(index, index)].mean() for index in drawn], [0.025, 0.975])
+    return Interval(float(above.mean()), float(low), float(high))
+
+
+def _without_diagonal(scores: np.ndarray) -> np.ndarray:
+    return scores[~np.eye(len(scores), dtype=bool)].reshape(len(scores), -1)
+
+
+AUC, UNLIKE_AUC = "AUC", "AUC, unlike itself"
+_PANELS = (
+    ("transposed by ", "", "semitones"),
+    ("late by ", " beats", "beats late (dashed: lines unlike themselves)"),
+)
+
+
+def proof_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Draw AUC rows whose setting "against" names a transposition or a delay; a line of panels for each split.
+
+    Dashed: the AUC over lines unlike themselves when so late. The file appears whole or not at all.
+
+    Raises:
+        BadInputError: rows measured by different protocols, or the file cannot be written.
+    """
+    require_one_protocol(rows)
+    splits = list(dict.fromkeys(row.setting["split"] for row in rows))
+    systems = list(dict.fromkeys(row.system for row in rows))
+    colours = dict(zip(systems, sns.color_palette("colorblind", len(systems)), strict=True))
+    with panels(path, (8.0, 2.9 * len(splits))) as figure:
+        grid = figure.subplots(len(splits), len(_PANELS), squeeze=False, sharey=True)
+        for line, split in zip(grid, splits, strict=True):
+            for axes, panel in zip(line, _PANELS, strict=True):
+                chosen = [row for row in rows if row.setting["split"] == split]
+                _panel(axes, chosen, panel, colours)
+            line[0].set_title(f"{split} split", loc="left", fontweight="bold")
+            line[0].set_ylabel("AUC")
+        grid[0][0].legend(loc="lower left")
+
+
+def _panel(axes: Axes, rows: Sequence[Row], panel: tuple[str, str, str], colours: dict) -> None:
+    before, after, label = panel
+    for system, colour in colours.items():
+        for metric, line in ((AUC, "o-"), (UNLIKE_AUC, "x--")):
+            found = []
+            for row in rows:
+                against = row.setting["against"]
+                if (row.system, row.metric) == (system, metric) and against.startswith(before):
+                    found.append((float(against.removeprefix(before).removesuffix(after)), row))
+            found.sort(key=lambda item: item[0])
+            places = [place for place, _ in found]
+            name = system if metric == AUC else None
+            shade = 0.18 if metric == AUC else 0.0
+            curve(axes, places, [row for _, row in found], line, shade=shade, color=colour, label=name)
+    axes.axhline(0.5, color="0.5", linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.set_xlabel(label)
+    axes.set_ylim(0.0, 1.03)
+
+
+STUDY = Study(
+    name=NAME,
+    question="What the matcher hears",
+    title="Does the matcher know which bass fits?",
+    default=MatchProof(),
+    quick=MatchProof(test=6, human=4),
+    full=MatchProof(),
+    columns=("split", "against"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

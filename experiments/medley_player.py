@@ -14,8 +14,8 @@ import torch
 from bassbench.cache import cache_folder, content_hash
 from bassbench.files import atomic_path, parse_json
 from experiments import studies
-from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
+from experiments.studies import matcher_hash
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 _VERSION = "1"  # raise it when what is played or heard changes

@@ -2,34 +2,245 @@
 
     python -m experiments.metric_validity
 
-The real bass of each clip is damaged in many ways (`experiments.damage`), and every metric of `bassbench list` scores
-it before and after. AUC: the chance that a real bass scores better than a damaged one of any song; paired: the share of
-songs whose own bass scores better than its damaged form. A metric of sets is given groups of songs in place of songs.
+The real bass of each clip is damaged in many ways (`experiments.perturbations`), and every metric of `bassbench list`
+scores it before and after. AUC: the chance that a real bass scores better than a damaged one of any song; paired: the
+share of songs whose own bass scores better than its damaged form. A metric of sets is given groups of songs in place of
+songs.
 Clips are measured one at a time and each is on disk before the next; run it again to go on where it was cut off.
 """
 
-from collections.abc import Sequence
+import functools
+import json
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import seaborn as sns
 import tyro
 
 from bassbench.cache import content_hash
+from bassbench.embedders.cache import embed_keyed
 from bassbench.embedders.registry import DEFAULT_EMBEDDER, PAIR_EMBEDDER, protocol
-from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
-from bassbench.metrics.metric import ClipMetric
-from bassbench.metrics.registry import all_metrics, chosen
-from bassbench.metrics.sets import MIN_SONGS, SetMetric
+from bassbench.errors import BadInputError
+from bassbench.files import append_lines, parse_json, read_lines
+from bassbench.metrics.adherence import accompanied
+from bassbench.metrics.gate import gate
+from bassbench.metrics.metric import ClipMetric, Scored
+from bassbench.metrics.registry import all_metrics, chosen, clip_metrics
+from bassbench.metrics.sets import MIN_SONGS, EmbeddedSets, SetMetric
 from bassbench.metrics.statistics import Interval, mean_interval
+from bassbench.plugins import warn_once
 from bassbench.results.rows import Measurement, Row, RowStore, write_csv
-from bassbench.songs.clips import ClipRequest, clip_requests
+from bassbench.results.table import require_one_protocol
+from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
+from bassbench.suite.anchors import Anchor, Codec, derangement
 from bassbench.training.pretrained import find_device
-from experiments import damage, sizes, studies
+from bassbench.workers import in_processes
+from experiments import perturbations, studies
+from experiments.figures import panels
 from experiments.match_proof import auc_interval
-from experiments.validity_figure import validity_figure
-from experiments.validity_values import GATE, UNDAMAGED, DamagedClips
+from experiments.perturbations import graded_perturbations, style_clip
+from experiments.studies import Settings, Study
+from reference_model.pipeline import networks_hash
+
+UNPERTURBED = "real bass"
+GATE = ClipMetric(
+    "passes the gate",
+    "",
+    "higher",
+    "bassbench.metrics.gate",
+    lambda it: float(gate(it.bass, reference=it.clip.bass).passed),
+)
+Scores = dict[str, np.ndarray]
+"""Perturbation -> values `(units,)`, NaN where undefined."""
+ClipValues = dict[str, dict[str, float | None]]
+"""Perturbation -> metric -> value of one clip, None where undefined."""
+
+
+@dataclass(frozen=True)
+class ModelCodec:
+    """A model's bass autoencoder as a perturbation, and the hash of its weights."""
+
+    through: Codec
+    hash: str
+
+
+@functools.lru_cache(maxsize=1)
+def model_codec(weights: str, device: str) -> ModelCodec:
+    """The codec of a model, loaded once a process.
+
+    Raises:
+        BadInputError: unknown or damaged weights, unavailable device.
+    """
+    model = studies.load_model(weights, device)
+    return ModelCodec(model.through_codec, networks_hash(model.bass_autoencoder))
+
+
+@dataclass(frozen=True)
+class PerturbedClips:
+    """The clips of one split, whose basses are perturbed with those of partner songs, and the reference of sets.
+
+    `metrics` names metrics of clips; without `embedder` there are no metrics of sets.
+    """
+
+    requests: tuple[ClipRequest, ...]
+    reference: tuple[ClipRequest, ...]
+    metrics: tuple[str, ...]
+    embedder: str | None
+    pair_embedder: str
+    weights: str
+    device: str
+    seed: int
+
+    @property
+    def codec(self) -> ModelCodec:
+        """The codec that is one of the perturbations."""
+        return model_codec(self.weights, self.device)
+
+    @property
+    def perturbations(self) -> dict[str, Anchor]:
+        """All by name."""
+        return graded_perturbations(self.codec.through)
+
+    def partner(self, index: int) -> ClipRequest:
+        """The song whose bass stands for "other song" of a clip."""
+        order = derangement(len(self.requests), generator=np.random.default_rng(self.seed))
+        return self.requests[order[index]]
+
+    def key(self, index: int) -> str:
+        """Content hash of all that the damaged basses of a clip depend on."""
+        how = json.dumps([perturbations.VERSION, studies.clip_seed(self.seed, index)])
+        return content_hash(self.requests[index].key, self.partner(index).key, self.codec.hash, how)
+
+    def values(self, path: Path, processes: int, advance: studies.Advance) -> dict[str, Scores]:
+        """Metric -> perturbation -> values of all clips; what the file `path` holds is not measured again.
+
+        Raises:
+            BadInputError: the file cannot be read or written.
+        """
+        versions = json.dumps([[metric.name, metric.version] for metric in self._clip_metrics()])
+        keys = [content_hash(self.key(index), versions, self.embedder or "") for index in range(len(self.requests))]
+        known = _read(path)
+        missing = [index for index, key in enumerate(keys) if key not in known]
+        for _ in range(len(keys) - len(missing)):
+            advance()
+        for index, found in zip(missing, in_processes(self.measure, missing, processes), strict=True):
+            append_lines(path, [{"key": keys[index], "clip": self.requests[index].song.name, "values": found}])
+            known[keys[index]] = found
+            advance()
+        clips = [known[key] for key in keys]
+        return {
+            metric: {
+                name: np.array([np.nan if clip[name][metric] is None else clip[name][metric] for clip in clips], float)
+                for name in (UNPERTURBED, *self.perturbations)
+            }
+            for metric in self.metrics
+        }
+
+    def measure(self, index: int) -> ClipValues:
+        """The values of one clip; embeddings for metrics of sets go to the cache on the way."""
+        clip, other = cached_clip(self.requests[index]), cached_clip(self.partner(index))
+        metrics = self._clip_metrics()
+        style = style_clip(clip, other) if any("style" in metric.name for metric in metrics) else None
+        values: ClipValues = {}
+        for name in (UNPERTURBED, *self.perturbations):
+            bass = self._bass(index, name)
+            if self.embedder is not None:
+                for pairs in (False, True):
+                    self._embedding(index, name, bass, pairs=pairs)
+            values[name] = {metric.name: _value(metric, Scored(clip, bass, style), name) for metric in metrics}
+        return values
+
+    def set_scores(self, metric: SetMetric, group: int) -> Scores:
+        """A metric of sets for each `group` of songs, by perturbation: what remains after whole groups is left out.
+
+        Fewer songs than one group give no values.
+        """
+        order = derangement(len(self.reference), generator=np.random.default_rng(self.seed))
+        reference = [_embedded(self, request, request, pairs=False) for request in self.reference]
+        pairs = [_embedded(self, request, request, pairs=True) for request in self.reference] if metric.pairs else []
+        mispaired = (
+            [_embedded(self, one, self.reference[order[i]], pairs=True) for i, one in enumerate(self.reference)]
+            if metric.pairs
+            else []
+        )
+        scores = {}
+        for name in (UNPERTURBED, *self.perturbations):
+            values = []
+            for start in range(0, len(self.requests) - group + 1, group):
+                these = range(start, start + group)
+                sets = EmbeddedSets(
+                    make_bass=lambda: [self._embedding(i, name, pairs=False) for i in these],  # noqa: B023
+                    make_pairs=lambda: [self._embedding(i, name, pairs=True) for i in these],  # noqa: B023
+                    make_reference=lambda: reference,
+                    make_reference_pairs=lambda: pairs,
+                    make_mispaired=lambda: mispaired,
+                    replicates=1,  # groups of songs are what the intervals are over
+                )
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # of small sets: all are equally small
+                    values.append(metric.measure(sets, np.random.default_rng(self.seed)).value)
+            scores[name] = np.array(values, float)
+        return scores
+
+    def _clip_metrics(self) -> list[ClipMetric]:
+        known = {GATE.name: GATE, **clip_metrics()}
+        return [known[name] for name in self.metrics]
+
+    def _bass(self, index: int, name: str) -> np.ndarray:
+        clip = cached_clip(self.requests[index])
+        if name == UNPERTURBED:
+            return clip.bass
+        return self.perturbations[name](clip, cached_clip(self.partner(index)), studies.clip_seed(self.seed, index))
+
+    def _embedding(self, index: int, name: str, bass: np.ndarray | None = None, *, pairs: bool) -> np.ndarray:
+        def audio() -> np.ndarray:
+            made = self._bass(index, name) if bass is None else bass
+            return accompanied(cached_clip(self.requests[index]).mix, made) if pairs else made
+
+        return self.embed(content_hash(self.key(index), name), audio, pairs=pairs)
+
+    def embed(self, key: str, audio: Callable[[], np.ndarray], *, pairs: bool) -> np.ndarray:
+        """Embeddings `(windows, dim)` from the cache."""
+        embedder = self.pair_embedder if pairs else self.embedder
+        assert embedder is not None
+        key = content_hash("damage", key, str(pairs))
+        return embed_keyed(key, audio, embedder, device=str(find_device(self.device)))
+
+
+def _embedded(clips: PerturbedClips, mix: ClipRequest, bass: ClipRequest, *, pairs: bool) -> np.ndarray:
+    def audio() -> np.ndarray:
+        made = cached_clip(bass).bass
+        return accompanied(cached_clip(mix).mix, made) if pairs else made
+
+    return clips.embed(content_hash(mix.key, bass.key), audio, pairs=pairs)
+
+
+def _value(metric: ClipMetric, scored: Scored, name: str) -> float | None:
+    """A metric's value, None where undefined; a metric that fails on damaged audio is named and undefined there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of silence, which is one of the perturbations
+            value = float(metric.measure(scored))
+    except (BadInputError, ValueError) as error:
+        warn_once(f"metric '{metric.name}' failed on '{name}' of {scored.clip.name} ({error})")
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _read(path: Path) -> dict[str, ClipValues]:
+    known = {}
+    for where, line in read_lines(path):
+        try:
+            entry = parse_json(line)
+            known[entry["key"]] = entry["values"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInputError(f"{where}: not the values of a clip ({error}); move the file away") from None
+    return known
+
 
 NAME = "metric_validity"
 AUC, PAIRED = "AUC", "own bass better"
@@ -75,9 +286,9 @@ the songs have a value. Brackets: 95 % confidence interval, bootstrap over songs
 """
 
 
-@dataclass(frozen=True)
-class MetricValidity:
-    """AUC of every metric against graded damage, on the test and the human split.
+@dataclass(frozen=True, kw_only=True)
+class MetricValidity(Settings):
+    """AUC of every metric against graded perturbations, the model's codec among them, on test and human split.
 
     Writes metric_validity.jsonl, .csv, .md and .png, and the values of each clip in the folder metric_validity. A
     second run computes nothing twice.
@@ -93,20 +304,12 @@ class MetricValidity:
     """Songs in a group, the unit of metrics of sets."""
     metrics: str | None = None
     """Names separated by commas (default: all)."""
-    device: str = "auto"
-    """cpu, cuda, or auto for the GPU if there is one."""
-    output: Path = Path("results")
-    """Folder for the results."""
-    weights: str = "small"
-    """The model whose codec is one of the damages: a name of shipped weights, or a folder."""
     embedder: Annotated[str, tyro.conf.arg(metavar="NAME")] = DEFAULT_EMBEDDER
     """What metrics of sets listen with."""
     pair_embedder: Annotated[str, tyro.conf.arg(metavar="NAME")] = PAIR_EMBEDDER
     """What prompt adherence listens to mix and bass together with."""
     processes: int = 2
-    """Processes that damage and measure."""
-    seed: int = 0
-    """Seed of noise, pairing, and intervals."""
+    """Processes that perturb and measure."""
 
     def chosen(self) -> list[ClipMetric | SetMetric]:
         """The metrics to be tested, the gate first.
@@ -120,7 +323,7 @@ class MetricValidity:
 
     def validate(self) -> None:
         """Raise BadInputError for values that cannot be measured."""
-        check_limits(self)
+        super().validate()
         if self.test < 2 or self.human == 1 or self.human < 0:
             raise BadInputError("intervals over songs take at least 2 in --test and --human (or --human 0)")
         if self.group < MIN_SONGS or 0 < self.reference_clips < MIN_SONGS or self.reference_clips < 0:
@@ -146,16 +349,15 @@ class MetricValidity:
                 )
             requests[split] = (songs[:count], songs[count : count + reference])
         studies.output_folder(self.output)
-        write_report(study(self, requests), self.output)
+        rows = study(self, requests)
+        STUDY.report(shown(rows), self.output)
+        write_csv(rows, self.output / f"{NAME}.csv")  # all, not only what is shown
+        validity_figure(self.output / f"{NAME}.png", [row for row in rows if row.metric == AUC])
 
     @property
     def has_sets(self) -> bool:
         """Whether metrics of sets are among the chosen."""
         return any(isinstance(metric, SetMetric) for metric in self.chosen())
-
-
-QUICK = MetricValidity(test=3, human=3, reference_clips=0)
-FULL = MetricValidity(test=14, human=12, reference_clips=14)
 
 
 def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], list[ClipRequest]]]) -> list[Row]:
@@ -171,12 +373,12 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
         }
         if config.has_sets
         else "left out",
-        "damage": f"version {damage.VERSION}",
+        "damage": f"version {perturbations.VERSION}",
         "interval": "95 %, bootstrap over songs",
     }
     tasks = []
     for split, (evaluated, reference) in requests.items():
-        clips = DamagedClips(
+        clips = PerturbedClips(
             requests=tuple(evaluated),
             reference=tuple(reference),
             metrics=tuple(metric.name for metric in metrics if isinstance(metric, ClipMetric)),
@@ -189,21 +391,21 @@ def study(config: MetricValidity, requests: dict[str, tuple[list[ClipRequest], l
         made = studies.Measurements(NAME, len(evaluated), config.seed, how)
         wanted: list[Measurement] = []
         for metric in metrics:
-            for name in clips.damages:
+            for name in clips.perturbations:
                 setting: dict[str, Any] = {"split": split, "damage": name, "version": metric.version}
-                if name == damage.CODEC:
+                if name == perturbations.CODEC:
                     setting["codec"] = clips.codec.hash
                 wanted += made.of(metric.name, setting, (AUC, PAIRED))
 
-        def measure(advance: studies.Advance, split: str = split, clips: DamagedClips = clips) -> list[Interval]:
+        def measure(advance: studies.Advance, split: str = split, clips: PerturbedClips = clips) -> list[Interval]:
             values = clips.values(config.output / NAME / f"{split}.jsonl", config.processes, advance)
             results: list[Interval] = []
             for metric in metrics:
                 scores = (
                     clips.set_scores(metric, config.group) if isinstance(metric, SetMetric) else values[metric.name]
                 )
-                for name in clips.damages:
-                    results += separation(scores[UNDAMAGED], scores[name], metric.direction, config.seed)
+                for name in clips.perturbations:
+                    results += separation(scores[UNPERTURBED], scores[name], metric.direction, config.seed)
             return results
 
         tasks.append(studies.Task(tuple(wanted), measure))
@@ -232,32 +434,22 @@ def separation(real: np.ndarray, damaged: np.ndarray, direction: str, seed: int)
     return pooled, paired
 
 
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Print the table of what each metric is for; write all rows as .csv, and the .md and .png."""
-    shown = [row for row in rows if row.setting["damage"] in PURPOSE.get(row.system, (row.setting["damage"],))]
-    title = "Does each metric see what it is meant to see?"
-    studies.report(
-        shown, folder, NAME, title=title, settings=("split", "damage"), notes=f"{_NOTES.strip()}\n\n{findings(rows)}"
-    )
-    write_csv(rows, folder / f"{NAME}.csv")
-    validity_figure(folder / f"{NAME}.png", [row for row in rows if row.metric == AUC])
+def shown(rows: Sequence[Row]) -> list[Row]:
+    """What each metric is for; of one whose purpose is not known, everything."""
+    return [row for row in rows if row.setting["damage"] in PURPOSE.get(row.system, (row.setting["damage"],))]
 
 
 def findings(rows: Sequence[Row]) -> str:
     """What the paper leaves open and what these rows say, in words."""
-    shown = [
-        row
-        for row in rows
-        if row.metric == AUC and row.setting["damage"] in PURPOSE.get(row.system, (row.setting["damage"],))
-    ]
-    seen = [row for row in shown if row.low > 0.5]
+    cases = [row for row in shown(rows) if row.metric == AUC]
+    seen = [row for row in cases if row.low > 0.5]
     missed, undefined = (
-        "; ".join(f"{row.system} ({row.setting['damage']}, {row.setting['split']})" for row in cases) or "none"
-        for cases in ([row for row in shown if row.low <= 0.5], [row for row in shown if np.isnan(row.low)])
+        "; ".join(f"{row.system} ({row.setting['damage']}, {row.setting['split']})" for row in these) or "none"
+        for these in ([row for row in cases if row.low <= 0.5], [row for row in cases if np.isnan(row.low)])
     )
     return (
         "The paper trusts its metrics. Here each is held against damage that it exists to see: it tells the damaged "
-        f"from the real bass in {len(seen)} of {len(shown)} cases. Not shown to see what it is for (interval reaches "
+        f"from the real bass in {len(seen)} of {len(cases)} cases. Not shown to see what it is for (interval reaches "
         f"0.5): {missed}. Undefined (no chords or keys are known of human pieces, or too few songs): {undefined}."
     )
 
@@ -266,11 +458,60 @@ def _described(requests: Sequence[ClipRequest]) -> str:
     return f"{len(requests)} clips, {content_hash(*(request.key for request in requests))[:8]}"
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.metric_validity`."""
-    with exit_on_bad_input():
-        sizes.from_command_line(MetricValidity(), quick=QUICK, full=FULL, description=__doc__).run()
+_CELL = 0.27
 
+
+def validity_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Draw AUC rows, metrics down and perturbations across; undefined cells are grey.
+
+    Raises:
+        BadInputError: rows measured by different protocols, or the file cannot be written.
+    """
+    require_one_protocol(rows)
+    splits, metrics, names = (
+        list(dict.fromkeys(values))
+        for values in (
+            [row.setting["split"] for row in rows],
+            [row.system for row in rows],
+            [row.setting["damage"] for row in rows],
+        )
+    )
+    cells = {(row.setting["split"], row.system, row.setting["damage"]): row.value for row in rows}
+    colours = sns.color_palette("vlag_r", as_cmap=True).with_extremes(bad="0.85")
+    width, height = _CELL * len(names) + 3.2, len(splits) * (_CELL * len(metrics) + 0.4) + 1.4
+    with panels(
+        path, (width, height), grid=False, style={"font.size": 7, "axes.labelsize": 7, "axes.titlesize": 9}
+    ) as figure:
+        places = figure.subplots(len(splits), 1, squeeze=False, sharex=True)[:, 0]
+        image = None
+        for axes, split in zip(places, splits, strict=True):
+            values = np.array([[cells.get((split, metric, name), np.nan) for name in names] for metric in metrics])
+            image = axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0.0, vmax=1.0, aspect="auto")
+            for (row, column), value in np.ndenumerate(values):
+                if np.isfinite(value):
+                    shade = "white" if abs(value - 0.5) > 0.4 else "0.2"
+                    text = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+                    axes.text(column, row, text, ha="center", va="center", fontsize=5, color=shade)
+            axes.set_title(f"{split} split", loc="left", fontweight="bold")
+            axes.set_yticks(range(len(metrics)), metrics)
+            axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+            axes.tick_params(length=0)
+        assert image is not None
+        label = "AUC: the real bass scores better (0.5: the metric does not see the damage)"
+        figure.colorbar(image, ax=list(places), label=label, shrink=0.6, pad=0.01)
+
+
+STUDY = Study(
+    name=NAME,
+    question="Does each metric see what it is meant to see?",
+    title="Does each metric see what it is meant to see?",
+    default=MetricValidity(),
+    quick=MetricValidity(test=3, human=3, reference_clips=0),
+    full=MetricValidity(test=14, human=12, reference_clips=14),
+    columns=("split", "damage"),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

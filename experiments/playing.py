@@ -1,10 +1,13 @@
 """What the sampling studies share: the model plays for test mixes from the same noise, and each bass is heard once."""
 
+import contextlib
 import json
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +15,16 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from bassbench.cache import content_hash
+from bassbench.cache import cache_folder, content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
 from bassbench.embedders.registry import DEFAULT_EMBEDDER, EMBEDDERS, protocol
 from bassbench.errors import BadInputError, unknown_name
+from bassbench.files import atomic_path, parse_json
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.fad import FewWindowsWarning, fad, fad_difference
 from bassbench.metrics.gate import gate
 from bassbench.metrics.harmony import chord_tone_share
+from bassbench.metrics.metric import Scored
 from bassbench.metrics.statistics import Interval, mean_interval
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.suite.anchors import CODEC, Anchor, anchors, derangement
@@ -28,11 +33,47 @@ from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import WEIGHTS, score_features
 from experiments import studies
-from experiments.match_proof import weights_hash as matcher_hash
 from experiments.player import Player
-from experiments.recall import Heard, keep, recall
-from experiments.settings import BatchSettings
-from reference_model.pipeline import Sampling
+from experiments.studies import BatchSettings, matcher_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
+
+_VERSION = "1"  # raise it when what is heard of the same audio changes
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What is kept of one bass: embeddings `(windows, dim)` and the scores of the clip."""
+
+    embedding: np.ndarray
+    match: float
+    chords: float
+    level: float
+    clipping: float
+    collapsed: float
+
+
+def cached_scores(key: str) -> ClipScores | None:
+    """What was kept under a key; None if nothing was, or the entry is damaged."""
+    path = cache_folder("heard") / f"{content_hash(_VERSION, key)}.npz"
+    try:
+        with path.open("rb") as file, np.load(file) as entry:
+            embedding, scores, digest = entry["embedding"], str(entry["scores"]), str(entry["digest"])
+        if content_hash(embedding.tobytes(), scores) != digest:
+            return None
+        return ClipScores(embedding=embedding, **parse_json(scores))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def cache_scores(key: str, heard: ClipScores) -> None:
+    """Keep what was heard under a hash of all that it depends on; where the cache cannot be written it is lost."""
+    values = asdict(heard)
+    embedding, scores = values.pop("embedding"), json.dumps(values)
+    path = cache_folder("heard") / f"{content_hash(_VERSION, key)}.npz"
+    with contextlib.suppress(OSError), atomic_path(path) as temporary:
+        digest = content_hash(embedding.tobytes(), scores)
+        np.savez(temporary, embedding=embedding, scores=scores, digest=digest)
+
 
 FAD, MATCH, CHORDS = "FAD", "match score", "chord-tone share"
 LEVEL, CLIPPING, COLLAPSED = "level, dB", "clipping share", "collapsed share"
@@ -66,7 +107,7 @@ def split_songs(clips: int, reference_clips: int) -> tuple[list[ClipRequest], li
 
 
 @dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """Hears basses for the mixes of `requests`, and compares sets of them with the real bass of `reference`."""
 
     reference: tuple[ClipRequest, ...]
@@ -90,7 +131,7 @@ class Judge:
             "interval": f"95 %, bootstrap over songs, FAD over those of both sets with {_REPLICATES} replicates",
         }
 
-    def hear(self, index: int, audio: np.ndarray, *, key: str | None = None) -> Heard:
+    def hear(self, index: int, audio: np.ndarray, *, key: str | None = None) -> ClipScores:
         """The bass `(2, samples)` for the mix of clip `index`; `key` is a hash of all that it depends on."""
         clip = cached_clip(self.requests[index])
         found = gate(audio, reference=clip.bass)
@@ -102,7 +143,7 @@ class Judge:
             embed_keyed(str(key), lambda: sound, embedder, device=self.device)
         bass = features(sound, self.matcher.config.features)
         share = chord_tone_share(bass_pitch(sound), clip.chords)
-        return Heard(
+        return ClipScores(
             embedding=self.embedding(key, lambda: sound),
             match=float(score_features([mix], [bass], self.matcher)[0, 0]),
             chords=float(np.nan_to_num(share)),
@@ -117,7 +158,7 @@ class Judge:
             return embed_cached(audio(), self.embedder, device=self.device)
         return embed_keyed(key, audio, self.embedder, device=self.device)
 
-    def scores(self, heard: Sequence[Heard]) -> dict[str, Interval]:
+    def scores(self, heard: Sequence[ClipScores]) -> dict[str, Interval]:
         """FAD of the set, and the means over its clips, by metric."""
         fields = {MATCH: "match", CHORDS: "chords", LEVEL: "level", CLIPPING: "clipping", COLLAPSED: "collapsed"}
         means = {metric: self.mean([getattr(one, field) for one in heard]) for metric, field in fields.items()}
@@ -129,7 +170,7 @@ class Judge:
             found = fad(self._real, embeddings, generator=self._generator(), replicates=_REPLICATES)
         return Interval(found.value, found.low, found.high)
 
-    def memory(self, index: int, key: str) -> str:
+    def cache_key(self, index: int, key: str) -> str:
         """Hash of all that is heard in the bass `key` for clip `index`."""
         how = json.dumps([self.embedder, protocol(self.embedder), matcher_hash(self.matcher)], sort_keys=True)
         return content_hash(how, key, self.requests[index].key)
@@ -146,13 +187,13 @@ class Judge:
 
     def hear_anchor(
         self, name: str, anchor: Anchor, advance: studies.Advance, *, codec: Mapping[str, str]
-    ) -> list[Heard]:
+    ) -> list[ClipScores]:
         """The anchor's bass for each clip; `codec` says which autoencoder the codec's anchor goes through."""
         heard = []
         for index in range(len(self.requests)):
             key = self._anchor_key(index, name, codec)
-            found = recall(self.memory(index, key)) or self.hear(index, self._anchor(index, anchor), key=key)
-            keep(self.memory(index, key), found)
+            found = cached_scores(self.cache_key(index, key)) or self.hear(index, self._anchor(index, anchor), key=key)
+            cache_scores(self.cache_key(index, key), found)
             heard.append(found)
             advance()
         return heard
@@ -208,7 +249,7 @@ class Playing(BatchSettings):
         if self.embedder not in EMBEDDERS:
             raise unknown_name("embedder", self.embedder, EMBEDDERS)
 
-    def subjects(self) -> tuple[Judge, Player]:
+    def subjects(self) -> tuple[Evaluator, Player]:
         """Who plays for the clips, and who judges what is played.
 
         Raises:
@@ -217,45 +258,58 @@ class Playing(BatchSettings):
         reference, requests = (tuple(songs) for songs in split_songs(self.clips, self.reference_clips))
         matcher = Matcher.from_pretrained(self.matcher)
         player = Player(self.model(), requests, self.seed, self.batch_size)
-        return Judge(reference, requests, self.embedder, matcher, str(player.model.device), self.seed), player
+        return Evaluator(reference, requests, self.embedder, matcher, str(player.model.device), self.seed), player
 
 
-def play_and_hear(player: Player, judge: Judge, sampling: Sampling, advance: studies.Advance) -> list[Heard]:
+def play_and_hear(
+    player: Player, evaluator: Evaluator, sampling: Sampling, advance: studies.Advance
+) -> list[ClipScores]:
     """The bass for each clip, heard; those that any study has heard before are not played again."""
     keys = [player.key(index, sampling) for index in range(len(player.requests))]
-    memories = [judge.memory(index, key) for index, key in enumerate(keys)]
-    heard = {index: found for index, memory in enumerate(memories) if (found := recall(memory)) is not None}
+    cache_keys = [evaluator.cache_key(index, key) for index, key in enumerate(keys)]
+    heard = {index: found for index, cached in enumerate(cache_keys) if (found := cached_scores(cached)) is not None}
     for _ in heard:
         advance()
     missing = [index for index in range(len(keys)) if index not in heard]
     for index, audio in zip(missing, player.basses(sampling, of=missing), strict=True):
-        heard[index] = judge.hear(index, audio, key=keys[index])
-        keep(memories[index], heard[index])
+        heard[index] = evaluator.hear(index, audio, key=keys[index])
+        cache_scores(cache_keys[index], heard[index])
         advance()
     return [heard[index] for index in range(len(keys))]
 
 
-def embeddings(player: Player, judge: Judge, sampling: Sampling) -> list[np.ndarray]:
+def generated(
+    model: BassAccompaniment, requests: Sequence[ClipRequest], sampling: Sampling, *, seed: int, batch_size: int
+) -> Iterator[Scored]:
+    """The bass generated for the mix of each clip."""
+    for batch in studies.in_batches(len(requests), batch_size):
+        clips = [cached_clip(requests[index]) for index in batch]
+        seeds = [studies.clip_seed(seed, index) for index in batch]
+        basses = model.accompany(np.stack([clip.mix for clip in clips]), seeds=seeds, sampling=sampling)
+        yield from map(Scored, clips, basses)
+
+
+def embeddings(player: Player, evaluator: Evaluator, sampling: Sampling) -> list[np.ndarray]:
     """The embeddings `(windows, dim)` of the bass for each clip; those that are at hand are not played again."""
     return [
-        judge.embedding(player.key(index, sampling), partial(player.bass, index, sampling))
+        evaluator.embedding(player.key(index, sampling), partial(player.bass, index, sampling))
         for index in range(len(player.requests))
     ]
 
 
 def anchor_tasks(
     player: Player,
-    judge: Judge,
+    evaluator: Evaluator,
     measurements: studies.Measurements,
     metrics: Sequence[str],
     also: Mapping[str, Callable[[str, Anchor], Interval]] | None = None,
 ) -> list[studies.Task]:
-    """A task for each anchor: the judge's `metrics` of it, and what is measured `also`, from its name and itself."""
+    """A task for each anchor: the `metrics` of it, and what is measured `also`, from its name and itself."""
     codec = studies.codec_setting(player.model)
     more = also or {}
 
     def measure(advance: studies.Advance, name: str, anchor: Anchor) -> list[Interval]:
-        scores = judge.scores(judge.hear_anchor(name, anchor, advance, codec=codec))
+        scores = evaluator.scores(evaluator.hear_anchor(name, anchor, advance, codec=codec))
         return [*(scores[metric] for metric in metrics), *(measured(name, anchor) for measured in more.values())]
 
     return [

@@ -18,14 +18,12 @@ import pandas as pd
 import seaborn as sns
 import torch
 import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from bassbench.errors import check_limits, exit_on_bad_input
 from bassbench.files import parse_json, write_text
-from bassbench.results.figure import save_figure
 from bassbench.results.table import markdown
 from bassbench.stems.training_data import training_stems
+from experiments.figures import panels
 from experiments.studies import output_folder, refuse_other_pages
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
@@ -197,9 +195,7 @@ def write(folder: Path, codecs: dict[str, list[dict[str, Any]]], unets: dict[str
             if "pitch_kept" in row
         ]
     )
-    with sns.axes_style("whitegrid"):
-        figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
+    with panels(folder / "recipes.png", (9, 3.8)) as figure:
         left, right = figure.subplots(1, 2)
         for axis, field, label in (
             (left, "pitch_kept", "voiced frames that keep their pitch"),
@@ -211,7 +207,6 @@ def write(folder: Path, codecs: dict[str, list[dict[str, Any]]], unets: dict[str
             axis.set(xlabel="training step", ylabel=label)
         left.set_ylim(0, 1)
         sns.move_legend(right, "center left", bbox_to_anchor=(1.02, 0.5), frameon=False, title="", fontsize=8)
-        save_figure(figure, folder / "recipes.png")
 
 
 def _median(values: list[float]) -> float:

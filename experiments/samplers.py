@@ -17,16 +17,16 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 
-from bassbench.errors import BadInputError, exit_on_bad_input
+from bassbench.errors import BadInputError
 from bassbench.metrics.statistics import Interval
 from bassbench.results.rows import Row
 from bassbench.results.table import require_one_protocol
 from bassbench.suite.anchors import CODEC, OTHER, REAL
-from experiments import playing, sizes, studies
-from experiments.panels import headline, level_line, panels, plain_numbers
+from experiments import figures, playing, studies
+from experiments.figures import headline, level_line, panels, plain_numbers
 from experiments.player import Player
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
-from experiments.studies import spoken
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Evaluator
+from experiments.studies import Study, with_interval
 from reference_model.pipeline import Sampling
 from reference_model.sampler import heun_evaluations
 
@@ -73,11 +73,9 @@ class Samplers(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        write_report(study(self, *self.subjects()), self)
-
-
-QUICK = Samplers(clips=8, evaluations=(2, 4, 8, 16), converged=48, reference_clips=24)
-FULL = Samplers(clips=8)
+        rows = study(self, *self.subjects())
+        pareto_figure(self.output / f"{NAME}.png", rows)
+        STUDY.report(rows, self.output)
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,12 @@ def steps_for(sampler: str, evaluations: int) -> int:
     return steps
 
 
-def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
+def study(config: Samplers, evaluator: Evaluator, player: Player) -> list[Row]:
     """All rows of the study, the missing ones measured: anchors first, then each sampler's numbers of evaluations."""
     model, requests = player.model, player.requests
     converged = Converged(player, Sampling(steps=config.converged, cfg=config.cfg, phi=config.phi))
     # Seconds are comparable on one device and at one batch size only.
-    how = judge.protocol | {"converged": f"DDIM, {config.converged} steps"}
+    how = evaluator.protocol | {"converged": f"DDIM, {config.converged} steps"}
     clock = how | {"batch": config.batch_size, "device": model.device.type, "threads": torch.get_num_threads()}
     measurements = studies.Measurements(NAME, len(requests), config.seed, how, {SECONDS: clock})
 
@@ -120,13 +118,13 @@ def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
             seconds += time.perf_counter() - began
             errors += ((latents - end).square().mean(dim=(1, 2)) / end.square().mean(dim=(1, 2))).sqrt().tolist()
             for index, audio in zip(batch, player.decode(batch, latents.to(model.device)), strict=True):
-                heard.append(judge.hear(index, audio, key=player.key(index, sampling)))
+                heard.append(evaluator.hear(index, audio, key=player.key(index, sampling)))
                 advance()
-        scores = judge.scores(heard)
+        scores = evaluator.scores(heard)
         took = Interval(seconds / len(requests), float("nan"), float("nan"))
-        return [*(scores[metric] for metric in _ANCHOR_METRICS), judge.mean(errors), took]
+        return [*(scores[metric] for metric in _ANCHOR_METRICS), evaluator.mean(errors), took]
 
-    tasks = playing.anchor_tasks(player, judge, measurements, _ANCHOR_METRICS)
+    tasks = playing.anchor_tasks(player, evaluator, measurements, _ANCHOR_METRICS)
     for sampler, title in TITLES.items():
         for count in sorted(config.evaluations):
             sampling = Sampling(steps=steps_for(sampler, count), cfg=config.cfg, phi=config.phi, sampler=sampler)
@@ -134,15 +132,6 @@ def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
             metrics = (*_ANCHOR_METRICS, ERROR, SECONDS)
             tasks.append(measurements.task(title, setting, metrics, partial(measure, sampling=sampling)))
     return measurements.rows(tasks, config.output, device=model.device)
-
-
-def write_report(rows: list[Row], config: Samplers) -> None:
-    """Print the table and what was found; write the .csv, .md and .png."""
-    pareto_figure(config.output / f"{NAME}.png", rows)
-    title = "Samplers at equal network evaluations"
-    studies.report(
-        rows, config.output, NAME, title=title, settings=("evaluations",), notes=_NOTES, findings=findings(rows)
-    )
 
 
 def findings(rows: Sequence[Row]) -> str:
@@ -153,8 +142,8 @@ def findings(rows: Sequence[Row]) -> str:
     target = curves["DDIM", ERROR][-1].value
     said = [
         "The paper samples with DDIM alone and finds FAD lowest at 64 steps; it compares no samplers.",
-        f"Here DDIM with {last.setting['evaluations']} evaluations reaches FAD {spoken(last, 1)}; the lowest of all "
-        f"is {spoken(lowest, 1)}, {lowest.system} with {lowest.setting['evaluations']}.",
+        f"Here DDIM with {last.setting['evaluations']} evaluations reaches FAD {with_interval(last, 1)}; the lowest of "
+        f"all is {with_interval(lowest, 1)}, {lowest.system} with {lowest.setting['evaluations']}.",
     ]
     for title in TITLES.values():
         near = [row.setting["evaluations"] for row in curves[title, FAD] if row.value <= last.high]
@@ -187,14 +176,10 @@ def pareto_figure(path: Path, rows: Sequence[Row]) -> None:
         colours = dict(zip(TITLES.values(), sns.color_palette("colorblind", len(TITLES)), strict=True))
         for place, metric in enumerate((FAD, MATCH, ERROR)):
             for title, colour in colours.items():
-                curve = _curve(rows, title, metric)
-                counts = [row.setting["evaluations"] for row in curve]
-                axes[place].plot(counts, [row.value for row in curve], "o-", color=colour, label=title, markersize=4)
-                lows, highs = [row.low for row in curve], [row.high for row in curve]
-                axes[place].fill_between(counts, lows, highs, color=colour, alpha=0.13, linewidth=0)
-            axes[place].set_xscale("log", base=2)
-            axes[place].set_xticks(counts, [str(count) for count in counts])
-            axes[place].minorticks_off()
+                found = _curve(rows, title, metric)
+                counts = [row.setting["evaluations"] for row in found]
+                figures.curve(axes[place], counts, found, shade=0.13, color=colour, label=title)
+            figures.doubling_axis(axes[place], counts)
             axes[place].set_xlabel("evaluations of the guided denoiser")
             for row in rows:
                 if row.metric == metric and row.system in (REAL, CODEC, OTHER)[:: 2 if metric == MATCH else 1][:2]:
@@ -233,11 +218,17 @@ def _curve(rows: Sequence[Row], system: str, metric: str) -> list[Row]:
     return sorted(found, key=lambda row: row.setting["evaluations"])
 
 
-def main() -> None:
-    """Entry point of `python -m experiments.samplers`."""
-    with exit_on_bad_input():
-        sizes.from_command_line(Samplers(), quick=QUICK, full=FULL, description=__doc__).run()
-
+STUDY = Study(
+    name=NAME,
+    question="Samplers at few evaluations",
+    title="Samplers at equal network evaluations",
+    default=Samplers(),
+    quick=Samplers(clips=8, evaluations=(2, 4, 8, 16), converged=48, reference_clips=24),
+    full=Samplers(clips=8),
+    columns=("evaluations",),
+    notes=_NOTES,
+    findings=findings,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main(__doc__)

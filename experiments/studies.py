@@ -1,18 +1,20 @@
-"""What every study does the same way: find the model, make the measurements that are missing, report them all."""
+"""What every study has: settings, the model, measuring what is missing, a page, and a command line."""
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import tyro
 from tqdm import tqdm
 
 from bassbench.cache import content_hash
-from bassbench.errors import BadInputError
+from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
 from bassbench.files import atomic_path, parse_json, write_text
 from bassbench.metrics.progress import phase
 from bassbench.metrics.statistics import Interval
@@ -21,7 +23,71 @@ from bassbench.results.rows import Measurement, Row, RowStore, measured, write_c
 from bassbench.results.table import markdown, table, terminal
 from bassbench.songs.clips import ClipRequest
 from bassbench.training.pretrained import find_device
-from reference_model.pipeline import BassAccompaniment, load, networks_hash
+from contrastive.encoder import Matcher
+from reference_model.pipeline import BassAccompaniment, Sampling, load, networks_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of every study of the reference model."""
+
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU if there is one."""
+    output: Path = Path("results")
+    """Folder for the results."""
+    weights: str = "small"
+    """The model: a name of shipped weights, or a folder."""
+    seed: int = 0
+    """Seed of the noise, all pairing and the bootstrap."""
+
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        check_limits(self)
+
+    def model(self) -> BassAccompaniment:
+        """The model, once the folder for results can be written.
+
+        Raises:
+            BadInputError: the folder cannot be written; unknown device or weights.
+        """
+        output_folder(self.output)
+        return load_model(self.weights, self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings(Settings):
+    """Of a study that samples several clips at a time."""
+
+    batch_size: int = 8
+    """Clips sampled at a time; where seconds are measured it changes them, nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSettings(BatchSettings):
+    """Of a study in which the model plays at several weights of guidance."""
+
+    cfg: tuple[float, ...] = (1.0, 2.0, 4.0)
+    """Guidance weights of the reference model."""
+    phi: float = 0.5
+    """Rescale of the guided estimate."""
+    steps: int = 64
+    """DDIM steps."""
+
+    def validate(self) -> None:
+        """Raise BadInputError for values that cannot be measured."""
+        super().validate()
+        if len(self.samplings) != len(set(self.samplings)):
+            raise BadInputError(f"--cfg takes different numbers, got {' '.join(map(str, self.cfg))}")
+
+    @property
+    def samplings(self) -> list[Sampling]:
+        """How basses are drawn, at each weight.
+
+        Raises:
+            BadInputError: a number of steps, a weight or a rescale that cannot be sampled with.
+        """
+        return [Sampling(steps=self.steps, cfg=cfg, phi=self.phi) for cfg in self.cfg]
+
 
 _CARD = "## How it was measured"
 Advance = Callable[[], object]
@@ -94,6 +160,14 @@ def load_model(weights: str, device: str) -> BassAccompaniment:
 def codec_setting(model: BassAccompaniment) -> dict[str, str]:
     """The setting of an anchor that goes through the bass autoencoder."""
     return {"codec": networks_hash(model.bass_autoencoder)}
+
+
+def matcher_hash(matcher: Matcher) -> str:
+    """Eight hexadecimal digits of a matcher's weights."""
+    parts: list[bytes | str] = []
+    for name, tensor in sorted(matcher.state_dict().items()):
+        parts += [name, tensor.detach().cpu().contiguous().numpy().tobytes()]
+    return content_hash(*parts)[:8]
 
 
 def clips_hash(requests: Iterable[ClipRequest]) -> str:
@@ -194,32 +268,7 @@ def _measure_missing(tasks: Sequence[Task], store: RowStore, device: str, what: 
     return [rows[wanted.key] for task in tasks for wanted in task.measurements]
 
 
-def report(
-    rows: Sequence[Row],
-    folder: Path,
-    name: str,
-    *,
-    title: str,
-    settings: Sequence[str],
-    notes: str,
-    findings: str = "",
-) -> None:
-    """Print the table and what was found; write them as `name`.md, with figure and protocol card, and `name`.csv.
-
-    Raises:
-        BadInputError: the rows were measured by different protocols, or a file cannot be written.
-    """
-    frame = table(rows, settings)
-    said = f"{notes.strip()}\n\n{findings}".strip()
-    print(f"\n{title}\n\n{terminal(frame)}\n")
-    text = f"# {title}\n\n{markdown(frame)}\n{said}\n\n![{title}]({name}.png)\n\n{protocol_card(rows)}"
-    write_text(folder / f"{name}.md", text)
-    write_csv(rows, folder / f"{name}.csv")
-    if findings:
-        print(findings)
-
-
-def spoken(row: Row, decimals: int = 2) -> str:
+def with_interval(row: Row, decimals: int = 2) -> str:
     """A row's value and its interval, to be read in a sentence."""
     return f"{row.value:.{decimals}f} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
 
@@ -247,3 +296,100 @@ def _card_value(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_card_value(item)}" for name, item in value.items())
     return str(value)
+
+
+REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not reproduced"
+UNTESTED, NOT_MEASURED = "not measured by the paper", "no rows yet"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What our rows say of a claim of the paper: one of the words above, and the numbers."""
+
+    word: str
+    numbers: str = ""
+
+
+def not_in_the_paper(rows: Sequence[Row]) -> Verdict:
+    """A question that the paper does not ask."""
+    return Verdict(UNTESTED if rows else NOT_MEASURED)
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of the study, which the other options change."""
+
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A first look: minutes on two cores."""
+    full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The size of the committed results."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study is beside what it measures: its command line in three sizes, and what is said of its rows.
+
+    The configurations have `run()`; `--quick` and `--full` choose one, and options change any of them.
+    """
+
+    name: str
+    """Of its module and its files."""
+    question: str
+    """Its heading on the page of all studies."""
+    title: str
+    """Of its own page."""
+    default: Any
+    quick: Any
+    full: Any
+    columns: tuple[str, ...]
+    """Settings that are columns of its table."""
+    notes: str
+    """What the numbers mean."""
+    findings: Callable[[Sequence[Row]], str] | None = None
+    """From its rows to what the paper found and what they say, in words."""
+    claim: str = ""
+    """What the paper says, "" if it does not ask."""
+    verdict: Callable[[Sequence[Row]], Verdict] = not_in_the_paper
+    """From its rows to the verdict on that claim."""
+
+    def report(self, rows: Sequence[Row], folder: Path) -> None:
+        """Print the table and what was found; write the .md, with figure and protocol card, and the .csv.
+
+        Raises:
+            BadInputError: the rows were measured by different protocols, or a file cannot be written.
+        """
+        frame = table(rows, self.columns)
+        findings = self.findings(rows) if self.findings else ""
+        said = f"{self.notes.strip()}\n\n{findings}".strip()
+        print(f"\n{self.title}\n\n{terminal(frame)}\n")
+        figure = f"![{self.title}]({self.name}.png)"
+        text = f"# {self.title}\n\n{markdown(frame)}\n{said}\n\n{figure}\n\n{protocol_card(rows)}"
+        write_text(folder / f"{self.name}.md", text)
+        write_csv(rows, folder / f"{self.name}.csv")
+        if findings:
+            print(findings)
+
+    def from_command_line(self, description: str | None = None, arguments: list[str] | None = None) -> Any:
+        """The configuration that the command line (`arguments`, None: the program's own) asks for.
+
+        Raises:
+            BadInputError: two sizes at once.
+        """
+        given = sys.argv[1:] if arguments is None else arguments
+        chosen = [size for flag, size in (("--quick", self.quick), ("--full", self.full)) if flag in given]
+        if len(chosen) > 1:
+            raise BadInputError("--quick and --full exclude each other")
+        start = chosen[0] if chosen else self.default
+
+        def options(
+            size: Annotated[Size, tyro.conf.OmitArgPrefixes],
+            config: Annotated[type(start), tyro.conf.OmitArgPrefixes] = start,  # type: ignore[valid-type]
+        ) -> Any:
+            return config  # the flags are here for the help and to be taken: the values that they stand for are `start`
+
+        return tyro.cli(options, args=given, description=description)
+
+    def main(self, description: str | None) -> None:
+        """The study's command: `description` is its module's docstring."""
+        with exit_on_bad_input():
+            self.from_command_line(description).run()

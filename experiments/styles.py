@@ -19,8 +19,7 @@ from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import derangement, noise
 from experiments import studies
 from experiments.player import Player
-from experiments.playing import Judge
-from experiments.recall import Heard
+from experiments.playing import ClipScores, Evaluator
 from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
 from reference_model.pipeline import BassAccompaniment, Sampling
 
@@ -37,7 +36,7 @@ Sounds = Iterator[tuple[np.ndarray, str | None]]
 class Styles:
     """For each clip of the judge the style clip that goes with its mix."""
 
-    judge: Judge
+    judge: Evaluator
     timbre_examples: int
 
     @cached_property
@@ -67,7 +66,7 @@ class Styles:
         styles = (self.style(index).bass[None] * factor for index in range(len(self.judge.requests)))
         return torch.cat([model.style_mean(style).cpu() for style in styles])
 
-    def distances(self, heard: Sequence[Heard]) -> dict[str, list[float]]:
+    def distances(self, heard: Sequence[ClipScores]) -> dict[str, list[float]]:
         """Distances of each bass from its style clip, and the mean one from the style clips of the others."""
         generated = np.stack([clip_embedding(one.embedding) for one in heard])
         cosine = cosine_distances(self.embeddings, generated)

@@ -16,7 +16,7 @@ from bassbench.suite.evaluation import Evaluation, make_plan
 from contrastive import train as train_matcher
 from experiments.match_proof import MatchProof
 from experiments.metric_validity import MetricValidity
-from experiments.settings import Settings, WeightSettings
+from experiments.studies import Settings, WeightSettings
 from experiments.targets import Evaluate
 from reference_model import autoencoder_settings, diffusion_settings, generate
 from reference_model.pipeline import Sampling

@@ -8,7 +8,7 @@ import pytest
 from tiny_suite import forget
 
 from bassbench.commands.list import embedders
-from bassbench.embedders.embedder import find_embedder
+from bassbench.embedders.registry import find_embedder
 from bassbench.errors import BadInputError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,7 +9,7 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.results.ownership import alone_in, note_written, refuse_foreign
 from bassbench.results.rows import RowStore
-from experiments.page import SIGN, write_page
+from experiments.all import SIGN, write_page
 from experiments.studies import measure_missing, output_folder, protocol_card, refuse_other_pages
 
 
@@ -52,5 +52,5 @@ def test_studies_leave_the_tables_and_pages_of_others(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"README.md: is there already"):
         refuse_other_pages(output_folder(tmp_path) / "README.md", sign=SIGN)
     assert (tmp_path / "writable").read_text() == "mine"
-    write_page(tmp_path, {})
+    write_page(tmp_path, "default")
     refuse_other_pages(tmp_path / "README.md", sign=SIGN)

@@ -3,23 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bassbench.errors import BadInputError
 from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
 from experiments import all as every
-from experiments.all import STUDIES, All, configured
-from experiments.claims import (
-    NOT,
-    NOT_MEASURED,
-    PARTLY,
-    REPRODUCED,
-    closer_to_the_style,
-    diagonal,
-    fewest_steps,
-    rescale_helps,
-)
-from experiments.page import reported
+from experiments.all import STUDIES, All, configured, reported
+from experiments.cfg_sweep import rescale_helps
+from experiments.ddim_steps import fewest_steps
+from experiments.grounding import closer_to_the_style
+from experiments.match_matrix import diagonal
+from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED
 
 
 def row(metric: str, value: float, low: float, high: float, system: str = "reference model", **setting: object) -> Row:
@@ -115,6 +110,13 @@ def test_a_table_of_an_earlier_study_does_not_stop_the_page(tmp_path: Path) -> N
     All(page=True, output=tmp_path).run()
     page = (tmp_path / "README.md").read_text()
     assert "earlier form of the study" in page and f"| {NOT_MEASURED} |" in page
+
+
+def test_a_table_from_before_a_field_came_to_be_is_read(tmp_path: Path) -> None:
+    write_csv([row("FAD", 4.0, 3.5, 4.5)], tmp_path / "now.csv")
+    frame = pd.read_csv(tmp_path / "now.csv", dtype=str, keep_default_na=False)
+    frame.drop(columns="left_out").to_csv(tmp_path / "before.csv", index=False)
+    assert reported(tmp_path / "before.csv") == reported(tmp_path / "now.csv")
 
 
 def test_undefined_values_survive_the_table_and_other_tables_are_refused(tmp_path: Path) -> None:

@@ -11,8 +11,15 @@ from bassbench.hearing.pitch import bass_pitch
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Song
 from experiments import autoencoders
-from experiments.autoencoders import METRICS, PROBED, Autoencoders, chroma_agreement, detuned
-from experiments.reconstructions import from_magnitudes, reconstructions
+from experiments.autoencoders import (
+    METRICS,
+    PROBED,
+    Autoencoders,
+    chroma_agreement,
+    detuned,
+    from_magnitudes,
+    reconstructions,
+)
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import log_spectral_distance
 from reference_model.presets import AUTOENCODERS

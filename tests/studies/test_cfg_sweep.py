@@ -12,8 +12,8 @@ from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.results.rows import Row, RowStore
 from bassbench.songs.song_bank import Song
 from bassbench.suite.anchors import REAL, real
-from experiments import playing, sizes, studies
-from experiments.cfg_sweep import DIFFERENCE, FULL, QUICK, SYSTEM, CFGSweep, cells, findings, rescale_text
+from experiments import playing, studies
+from experiments.cfg_sweep import DIFFERENCE, STUDY, SYSTEM, CFGSweep, cells, findings, rescale_text
 from experiments.player import Player
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
 from reference_model.pipeline import BassAccompaniment, Sampling
@@ -167,10 +167,10 @@ def test_what_cannot_be_measured_is_refused(config: CFGSweep, wrong: dict, messa
 def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     def asked(*given: str) -> CFGSweep:
         with exit_on_bad_input():
-            return sizes.from_command_line(CFGSweep(), quick=QUICK, full=FULL, description="", arguments=list(given))
+            return STUDY.from_command_line("", list(given))
 
-    assert asked() == CFGSweep() and asked("--quick") == QUICK and asked("--full") == FULL
-    assert asked("--quick", "--clips", "5") == dataclasses.replace(QUICK, clips=5)
+    assert asked() == CFGSweep() and asked("--quick") == STUDY.quick and asked("--full") == STUDY.full
+    assert asked("--quick", "--clips", "5") == dataclasses.replace(STUDY.quick, clips=5)
     for arguments in (["--quick", "--full"], ["--qui"], ["--clips", "many"]):
         with pytest.raises(SystemExit) as ended:
             asked(*arguments)
@@ -180,5 +180,5 @@ def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         asked("--help")
     told = capsys.readouterr().out
     assert "--quick" in told and "minutes on two cores" in told and "--full" in told and "--no-full" not in told
-    for size in (CFGSweep(), QUICK, FULL):
+    for size in (CFGSweep(), STUDY.quick, STUDY.full):
         size.validate()

@@ -19,7 +19,7 @@ from bassbench.results.rows import RowStore
 from bassbench.songs.song_bank import Song
 from experiments import ddim_steps, playing, studies
 from experiments.ddim_steps import CONDITIONAL, DIFFERENCE, SECONDS, UNCONDITIONAL, DDIMSteps, findings
-from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Judge
+from experiments.playing import CHORDS, COLLAPSED, FAD, MATCH, Evaluator
 from reference_model.pipeline import BassAccompaniment, weights_hash
 
 SECOND = "FAD, musicnn"
@@ -104,7 +104,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(
     file = cut.output / "ddim_steps.jsonl"
     file.write_bytes(file.read_bytes() + b'{"experiment": "ddim_st')  # kill -9 while a line was written
     monkeypatch.setattr(BassAccompaniment, "generate_latents", sample)
-    monkeypatch.setattr(Judge, "hear_anchor", lambda *_, **__: pytest.fail("the anchors' rows were there"))
+    monkeypatch.setattr(Evaluator, "hear_anchor", lambda *_, **__: pytest.fail("the anchors' rows were there"))
     asked.clear()
     cut.run()
     assert rows_by_cell(cut.output) == pytest.approx(whole)
@@ -194,7 +194,7 @@ def test_the_command_line_ends_with_status_2_on_bad_input(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ddim_steps", "--output", str(tmp_path / "out"), *arguments])
     with pytest.raises(SystemExit) as ended:
-        ddim_steps.main()
+        ddim_steps.STUDY.main(ddim_steps.__doc__)
     assert ended.value.code == 2
     assert capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -14,11 +14,22 @@ from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Chord, Song
 from bassbench.suite.anchors import OTHER, REAL
 from contrastive.encoder import Matcher
-from experiments import length, length_models, studies
-from experiments.claims import NOT, NOT_MEASURED, PARTLY, REPRODUCED, any_length
-from experiments.length import BIASLESS, CHORDS, CHORDS_CHANGE, MATCH, MATCH_CHANGE, SHIPPED, TRAINED, Length, findings
-from experiments.length_models import without_bias
+from experiments import length, studies
+from experiments.length import (
+    BIASLESS,
+    CHORDS,
+    CHORDS_CHANGE,
+    MATCH,
+    MATCH_CHANGE,
+    SHIPPED,
+    TRAINED,
+    Length,
+    any_length,
+    findings,
+    without_bias,
+)
 from experiments.medley import Medleys, within
+from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED
 from reference_model import train_diffusion
 from reference_model.pipeline import BassAccompaniment, weights_hash
 from reference_model.unet import UNETS, UNet
@@ -42,7 +53,7 @@ def requests(song: Song) -> list[ClipRequest]:
 @pytest.fixture
 def config(weights: Path, requests: list[ClipRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Length:
     monkeypatch.setattr(length, "clip_requests", lambda split, count: requests[:count])
-    monkeypatch.setattr(length_models, "song_latents", lambda *_, **__: Melodies())
+    monkeypatch.setattr(length, "song_latents", lambda *_, **__: Melodies())
     monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
     return Length(
         clips=2,

@@ -11,7 +11,7 @@ from bassbench.results.rows import RowStore
 from bassbench.songs.clips import ClipRequest
 from bassbench.songs.song_bank import Chord, Song
 from experiments import listening
-from experiments.listening import GAIN, GATE, OWN, SHARE, SWAPPED, VOICED, Heard, Listening
+from experiments.listening import GAIN, GATE, OWN, SHARE, SWAPPED, VOICED, HeardBass, Listening
 from reference_model.pipeline import BassAccompaniment
 
 SAMPLES = 32 * 4096
@@ -62,11 +62,11 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == written
 
 
-def heard(pitch: int, chord: tuple[int, ...]) -> Heard:
+def heard(pitch: int, chord: tuple[int, ...]) -> HeardBass:
     count = 50
     f0 = np.full(count, 440 * 2 ** ((pitch - 69) / 12))
     track = PitchTrack(np.arange(count) * 0.02, f0, np.full(count, pitch > 0), np.ones(count))
-    return Heard((Chord(0.0, 1.0, "", chord[0], chord),), track, pitch > 0)
+    return HeardBass((Chord(0.0, 1.0, "", chord[0], chord),), track, pitch > 0)
 
 
 def test_scores_of_a_bass_that_listens_and_of_one_that_does_not() -> None:

@@ -15,12 +15,29 @@ from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Song
 from contrastive.config import MATCHERS
 from contrastive.encoder import Matcher
-from experiments import match_hearing, match_proof, retrieval
-from experiments.match_figure import AUC, UNLIKE_AUC, proof_figure
-from experiments.match_hearing import About, Heard, changes, damages, hear_clip, same_notes
-from experiments.match_listeners import CorrelationListener, MatcherListener
-from experiments.match_proof import UNLIKE, MatchProof, columns, results, study
-from experiments.retrieval import auc_interval, expected_retrieval
+from experiments import match_listeners, match_proof
+from experiments.match_listeners import (
+    About,
+    ClipFeatures,
+    CorrelationListener,
+    MatcherListener,
+    changes,
+    hear_clip,
+    misfits,
+    same_notes,
+)
+from experiments.match_proof import (
+    AUC,
+    UNLIKE,
+    UNLIKE_AUC,
+    MatchProof,
+    auc_interval,
+    columns,
+    expected_retrieval,
+    proof_figure,
+    results,
+    study,
+)
 
 SAMPLES = 6 * 44_100
 
@@ -61,7 +78,7 @@ def test_damages_do_what_their_names_say(song: Song) -> None:
     chroma = CorrelationListener("chroma")
     strongest = chroma.hear(clip.bass).mean(axis=1).argmax()
     other = cached_clip(ClipRequest(replace(song, name="another"), 1, SAMPLES))
-    sounds = {name: way(clip, other, 0) for name, way in (damages() | changes()).items()}
+    sounds = {name: way(clip, other, 0) for name, way in (misfits() | changes()).items()}
     assert all(sound.shape == clip.bass.shape and np.isfinite(sound).all() for sound in sounds.values())
     moved = chroma.hear(sounds["transposed by +3"]).mean(axis=1).argmax()
     assert moved == (strongest + 3) % 12
@@ -86,7 +103,7 @@ def test_notes_that_a_late_line_plays_again() -> None:
 
 def test_what_was_heard_is_kept_and_healed(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"SEMITONES": (1,), "SHIFTS": (0.5,)}.items():
-        monkeypatch.setattr(match_hearing, name, value)
+        monkeypatch.setattr(match_listeners, name, value)
     requests = ClipRequest(replace(song, name="kept"), 0, SAMPLES), ClipRequest(replace(song, name="next"), 0, SAMPLES)
     listeners = [CorrelationListener("onset"), CorrelationListener("chroma")]
     first, about = hear_clip(listeners, requests)
@@ -108,12 +125,12 @@ def test_an_own_bass_that_was_changed_is_ranked_among_the_others() -> None:
         def compare(self, mixes: Sequence[np.ndarray], basses: Sequence[np.ndarray]) -> np.ndarray:
             return -np.abs(np.array(mixes)[:, :1] - np.array(basses)[None, :, 0])
 
-    names = [*damages(), *changes()]
+    names = [*misfits(), *changes()]
     clips = []
     for i in range(3):
         others = {name: np.array([i + 0.3]) for name in names} | {"reverb": np.array([i + 5.0])}
-        clips.append(Heard(np.array([float(i)]), np.array([float(i)]), others))
-    abouts = [About(-1, 120.0, np.array([]), dict.fromkeys(damages(), float(i == 0))) for i in range(3)]
+        clips.append(ClipFeatures(np.array([float(i)]), np.array([float(i)]), others))
+    abouts = [About(-1, 120.0, np.array([]), dict.fromkeys(misfits(), float(i == 0))) for i in range(3)]
     found = dict(zip(columns("human", 3), results("human", Numbers("onset"), clips, abouts, 0), strict=True))
     assert found["other songs, own: reverb", "R@1 of 3"].value == 0
     assert found["other songs, own: other program", "R@1 of 3"].value == 1
@@ -149,10 +166,10 @@ def test_the_study_measures_everything_once(
     song: Song, matcher: Matcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name, value in (
-        (match_hearing, "SEMITONES", (1,)),
-        (match_hearing, "SHIFTS", (0.5, 2.0)),
+        (match_listeners, "SEMITONES", (1,)),
+        (match_listeners, "SHIFTS", (0.5, 2.0)),
         (match_proof, "SHIFTS", (0.5, 2.0)),
-        (retrieval, "RESAMPLES", 50),
+        (match_proof, "RESAMPLES", 50),
     ):
         monkeypatch.setattr(module, name, value)
     config = MatchProof(test=3, human=2, output=tmp_path, processes=1)

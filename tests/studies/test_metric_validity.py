@@ -8,9 +8,9 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Song
-from experiments import metric_validity, validity_values
-from experiments.damage import CONTROL, damages, style_clip
+from experiments import metric_validity
 from experiments.metric_validity import PURPOSE, MetricValidity, separation
+from experiments.perturbations import CONTROL, graded_perturbations, style_clip
 
 SAMPLES = 60 * 4096
 
@@ -21,7 +21,7 @@ def rms(audio: np.ndarray) -> float:
 
 def test_damages_do_what_they_say(song: Song) -> None:
     clip, other = (cached_clip(ClipRequest(song, seed, SAMPLES)) for seed in (0, 1))
-    ways = damages()
+    ways = graded_perturbations()
     made = {name: way(clip, other, 0) for name, way in ways.items()}
     assert all(bass.shape == clip.bass.shape and bass.dtype == np.float32 for bass in made.values())
     assert all(np.isfinite(bass).all() for bass in made.values())
@@ -66,9 +66,9 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     monkeypatch.setattr(metric_validity, "MIN_SONGS", 2)
     kept = ("silence", "6 dB quieter", "noise, SNR 10 dB", "codec")
     monkeypatch.setattr(
-        validity_values,
-        "damages",
-        lambda codec: {name: damages(codec)[name] for name in kept if name in damages(codec)},
+        metric_validity,
+        "graded_perturbations",
+        lambda codec: {name: graded_perturbations(codec)[name] for name in kept if name in graded_perturbations(codec)},
     )
     config = MetricValidity(
         test=4,
@@ -91,7 +91,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
     assert "own bass better" in capsys.readouterr().out
 
     written = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
-    monkeypatch.setattr(validity_values.DamagedClips, "measure", None)
+    monkeypatch.setattr(metric_validity.PerturbedClips, "measure", None)
     config.run()
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == written
     # The rows lost, the clips' values still are not measured again.
@@ -101,7 +101,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
 
 
 def test_every_purpose_names_a_damage() -> None:
-    names = {*damages(lambda audio: audio)}
+    names = {*graded_perturbations(lambda audio: audio)}
     assert all(set(purpose) <= names for purpose in PURPOSE.values())
 
 

@@ -12,7 +12,7 @@ from bassbench.songs.song_bank import Song
 from bassbench.suite.anchors import OTHER, REAL, noise, other_song, real
 from experiments import playing
 from experiments.playing import FAD, MATCH
-from experiments.samplers import ERROR, FULL, QUICK, SECONDS, TITLES, Samplers, findings, steps_for
+from experiments.samplers import ERROR, SECONDS, STUDY, TITLES, Samplers, findings, steps_for
 from reference_model.pipeline import BassAccompaniment
 from reference_model.sampler import SAMPLERS
 
@@ -95,6 +95,6 @@ def test_what_cannot_be_measured_is_refused(config: Samplers, wrong: dict, messa
     assert not list(config.output.glob("*"))
 
 
-@pytest.mark.parametrize("size", [Samplers(), QUICK, FULL])
+@pytest.mark.parametrize("size", [Samplers(), STUDY.quick, STUDY.full])
 def test_the_sizes_are_possible(size: Samplers) -> None:
     size.validate()

@@ -9,8 +9,22 @@ import pandas as pd
 import pytest
 
 from bassbench.errors import BadInputError
-from experiments.throughput import COLUMNS, Options, hardware, note, read, rows, run
-from experiments.throughput_targets import TARGETS, codec_ratio, distance_ratio, fad_ratio, generation, growth, targets
+from experiments.throughput import (
+    COLUMNS,
+    TARGETS,
+    Options,
+    codec_ratio,
+    distance_ratio,
+    fad_ratio,
+    generation,
+    growth,
+    hardware,
+    note,
+    read,
+    rows,
+    run,
+    targets,
+)
 
 
 def entry(group: str, seconds: float, **kept: Any) -> dict[str, Any]:

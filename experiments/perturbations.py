@@ -6,12 +6,13 @@ a listener would mind, so a metric that tells it from the real bass hears the re
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
-from bassbench.songs.arrangement import BASS_PROGRAMS, Note, bass_part
+from bassbench.songs.arrangement import BASS_PROGRAMS, Part, bass_part
 from bassbench.songs.render import Clip
 from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
@@ -25,13 +26,13 @@ LOW_PASS_HZ = (4000, 1000, 250)
 CLIPPED_DB = (6, 12, 24)
 
 
-def damages(codec: Codec | None = None) -> dict[str, Anchor]:
+def graded_perturbations(codec: Codec | None = None) -> dict[str, Anchor]:
     """All by name, each kind from the slightest to the worst; without a codec there is no damage by it."""
     ways: dict[str, Anchor] = {CONTROL: functools.partial(_played, semitones=0)}
     for semitones in SEMITONES:
         ways[f"up {semitones} semitone{'s' * (semitones > 1)}"] = functools.partial(_played, semitones=semitones)
     for beats in BEATS:
-        ways[f"late by {beats:g} beat{'s' * (beats > 1)}"] = functools.partial(_late, beats=beats)
+        ways[f"late by {beats:g} beat{'s' * (beats > 1)}"] = functools.partial(late, beats=beats)
     ways["1 % too slow"] = functools.partial(_played, semitones=0, stretch=1.01)
     ways["other song"] = other_song
     ways["other program"] = functools.partial(_played, semitones=0, programs=len(BASS_PROGRAMS) // 2)
@@ -59,17 +60,28 @@ def style_clip(clip: Clip, other: Clip) -> np.ndarray:
     """
     if not _known(clip) or not other.bass_notes:
         return clip.bass
-    return _render(clip, clip.bass_program, other.bass_notes)
+    return played_again(clip, bass_part(clip.bass_program, other.bass_notes))
 
 
 def _known(clip: Clip) -> bool:
     return bool(clip.bass_notes) and clip.bass_program in BASS_PROGRAMS
 
 
-def _render(clip: Clip, program: int, notes: tuple[Note, ...]) -> np.ndarray:
-    played = fit_length(render_parts([bass_part(program, notes)], clip.seconds), clip.bass.shape[1])
+def played_again(clip: Clip, part: Part, soundfont: Path | None = None) -> np.ndarray:
+    """A part played in place of the clip's bass, as loud as that bass, `(2, samples)`; silent where that is silent."""
+    played = fit_length(render_parts([part], clip.seconds, soundfont=soundfont), clip.bass.shape[1])
     level = loudness(clip.bass)
     return loudness_normalise(played, level) if np.isfinite(level) else np.zeros_like(clip.bass)
+
+
+def played_by(program: int, clip: Clip, soundfont: Path | None = None) -> np.ndarray:
+    """The notes of the clip's bass played by a General-MIDI program, as loud as the clip's bass, `(2, samples)`."""
+    return played_again(clip, bass_part(program, clip.bass_notes), soundfont)
+
+
+def late(clip: Clip, other: Clip, seed: int, *, beats: float) -> np.ndarray:
+    """The bass so many beats late, the end coming in at the start, `(2, samples)`."""
+    return np.roll(clip.bass, round(2 * beats * half_beat(clip)), axis=1)
 
 
 def _played(
@@ -83,11 +95,7 @@ def _played(
         dataclasses.replace(n, start=n.start * stretch, end=n.end * stretch, pitch=min(n.pitch + semitones, 127))
         for n in clip.bass_notes
     )
-    return _render(clip, BASS_PROGRAMS[place % len(BASS_PROGRAMS)], notes)
-
-
-def _late(clip: Clip, other: Clip, seed: int, *, beats: float) -> np.ndarray:
-    return np.roll(clip.bass, round(2 * beats * half_beat(clip)), axis=1)
+    return played_again(clip, bass_part(BASS_PROGRAMS[place % len(BASS_PROGRAMS)], notes))
 
 
 def _noisy(clip: Clip, other: Clip, seed: int, *, decibels: float) -> np.ndarray:
