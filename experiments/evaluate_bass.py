@@ -142,7 +142,7 @@ def grounding_results(
             np.stack([clip.mix for clip in clips]), style=np.stack(styles), seeds=seeds, sampling=sampling
         )
         for index, style, bass in zip(batch, styles, basses, strict=True):
-            for name, audio in ((STYLE, style), (CODED_STYLE, model.through_codec(style)), (OWN, bass)):
+            for name, audio in ((STYLE, style), (CODED_STYLE, model.codec(style)), (OWN, bass)):
                 guess = classifier.identify(embed_cached(audio, TIMBRE_EMBEDDER))
                 right[name].append(float(guess == programs[index]))
             advance()

@@ -31,7 +31,7 @@ from experiments.match_proof import weights_hash as matcher_hash
 from experiments.medley import Medleys, Passage
 from experiments.medley_player import MedleyPlayer
 from experiments.settings import Settings
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.positional_bias import Positions
 
 NAME = "length"
@@ -187,7 +187,7 @@ class Variant:
 def variants(config: Length, model: BassAccompaniment) -> list[Variant]:
     """The systems to compare; a short training begins when its U-Net is asked for."""
     home = SHIPPED_FRAMES if SHIPPED_FRAMES in config.frames else min(config.frames)
-    setting = {"weights": weights_hash(model)}
+    setting = {"weights": model.version}
     found = [
         Variant(SHIPPED, setting, home, lambda: model),
         Variant(BIASLESS, setting, home, lambda: with_unet(model, without_bias(model.unet))),

@@ -31,7 +31,7 @@ from experiments import sizes, studies
 from experiments.evaluate_bass import generated
 from experiments.match_proof import weights_hash as matcher_hash
 from experiments.settings import WeightSettings
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "match_matrix"
 REAL, GENERATED, SHUFFLED = "real bass", "reference model", "real bass, shuffled"
@@ -87,7 +87,7 @@ def study(
         "interval": "95 %, bootstrap over mixes",
     }
     measurements = studies.Measurements(NAME, count, config.seed, protocol)
-    of_model = {"phi": config.phi, "steps": config.steps, "weights": weights_hash(model)}
+    of_model = {"phi": config.phi, "steps": config.steps, "weights": model.version}
     cases: list[tuple[str, Sampling | None]] = [
         (REAL, None),
         *((GENERATED, one) for one in config.samplings),

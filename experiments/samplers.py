@@ -119,8 +119,8 @@ def study(config: Samplers, judge: Judge, player: Player) -> list[Row]:
             latents = player.latents(batch, sampling).cpu()  # waits for the device
             seconds += time.perf_counter() - began
             errors += ((latents - end).square().mean(dim=(1, 2)) / end.square().mean(dim=(1, 2))).sqrt().tolist()
-            for index, audio in zip(batch, player.decode(batch, latents.to(model.device)), strict=True):
-                heard.append(judge.hear(index, audio, key=player.key(index, sampling)))
+            for index, take in zip(batch, player.decode(batch, latents.to(model.device)), strict=True):
+                heard.append(judge.hear(index, take.audio, key=player.key(index, sampling), excess=take.excess))
                 advance()
         scores = judge.scores(heard)
         took = Interval(seconds / len(requests), float("nan"), float("nan"))

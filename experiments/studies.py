@@ -21,7 +21,8 @@ from bassbench.results.rows import Measurement, Row, RowStore, measured, write_c
 from bassbench.results.table import markdown, table, terminal
 from bassbench.songs.clips import ClipRequest
 from bassbench.training.pretrained import find_device
-from reference_model.pipeline import BassAccompaniment, load, networks_hash
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment, networks_hash
 
 _CARD = "## How it was measured"
 Advance = Callable[[], object]

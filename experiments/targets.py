@@ -44,7 +44,8 @@ from experiments.target import (
     write_report,
 )
 from experiments.timbre import fit_timbre, timbre_protocol
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.codec import encode
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 _TIMBRE_EXAMPLES = 192
 
@@ -105,7 +106,7 @@ class Evaluation:
     @cached_property
     def weights(self) -> str:
         """Hash of the weights."""
-        return weights_hash(self.model)
+        return self.model.version
 
     @property
     def sampling(self) -> Sampling:
@@ -160,9 +161,9 @@ class Evaluation:
     @property
     def _codecs(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         coder = self.model.bass_autoencoder
-        found: dict[str, Callable[[np.ndarray], np.ndarray]] = {CODEC: self.model.through_codec}
+        found: dict[str, Callable[[np.ndarray], np.ndarray]] = {CODEC: self.model.codec}
         if coder.linear is not None and coder.config.integrate_phase:
-            found[LINEAR] = partial(self.model.through_codec, network=False)
+            found[LINEAR] = partial(self.model.codec, network=False)
         return found
 
     def _codec_keys(self) -> tuple[tuple[str, str], ...]:
@@ -206,7 +207,8 @@ class Evaluation:
             for request in wanted:
                 clip = cached_clip(request)
                 if clip.chords:
-                    found.append(probe_song(self.model.encode_mix(clip.mix[None])[0].cpu().numpy(), clip.chords))
+                    latent = encode(self.model.mix_autoencoder, torch.from_numpy(clip.mix)[None])[0]
+                    found.append(probe_song(latent.cpu().numpy(), clip.chords))
                 if done:
                     done()
             return found
@@ -259,7 +261,7 @@ class Evaluation:
 
     def _ceiling(self, request: ClipRequest) -> Gaussian:
         def decoded() -> np.ndarray:
-            return self.model.through_codec(cached_clip(request).bass)
+            return self.model.codec(cached_clip(request).bass)
 
         key = self._decoded_key(CODEC, request)
         return Gaussian.from_samples(embed_keyed(key, decoded, DEFAULT_EMBEDDER, device=str(self.model.device)))

@@ -16,7 +16,8 @@ from bassbench.errors import BadInputError
 from bassbench.songs.arrangement import Note
 from reference_model import generate as generate_module
 from reference_model.generate import Options, accompany_file, generate
-from reference_model.pipeline import BassAccompaniment, Sampling, load
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_bad_options_get_one_line(
     weights: Path, mix_file: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for arguments, expected in (
-        (["--weights", "grand"], "no weights named"),
+        (["--weights", "grand"], "no weights 'grand'"),
         (["--steps", 0], "steps"),
         (["--phi", 2], "phi"),
         (["--grounding", -1], "grounding"),

@@ -15,7 +15,8 @@ from bassbench.errors import BadInputError
 from bassbench.training.checkpoint import load_tensors
 from contrastive.encoder import Matcher
 from reference_model.autoencoder import Autoencoder
-from reference_model.pipeline import BassAccompaniment, Sampling, UnrecordedEncodersWarning, load
+from reference_model.loading import UnrecordedEncodersWarning, load
+from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.unet import UNETS, UNet
 
 
