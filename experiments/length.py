@@ -50,7 +50,7 @@ from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encoder_hash, song_latents
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.positional_bias import PositionalBias, Positions
 from reference_model.presets import R_TIME, SAMPLE_RATE
 from reference_model.unet import UNet
@@ -286,7 +286,7 @@ class Variant:
 def variants(config: Length, model: BassAccompaniment) -> list[Variant]:
     """The systems to compare; a short training begins when its U-Net is asked for."""
     home = SHIPPED_FRAMES if SHIPPED_FRAMES in config.frames else min(config.frames)
-    setting = {"weights": weights_hash(model)}
+    setting = {"weights": model.version}
     found = [
         Variant(SHIPPED, setting, home, lambda: model),
         Variant(BIASLESS, setting, home, lambda: with_unet(model, without_bias(model.unet))),

@@ -28,7 +28,7 @@ from bassbench.suite.anchors import CODEC, OTHER, REAL, Anchor, anchors, derange
 from experiments import studies
 from experiments.playing import generated
 from experiments.studies import Study, WeightSettings, with_interval
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "listening"
 OWN, SWAPPED = "reference model", "reference model, mixes swapped"
@@ -115,10 +115,10 @@ def study(config: Listening, model: BassAccompaniment, requests: list[ClipReques
         "without a pitch": "share 0",
         "interval": "95 %, bootstrap over songs",
     }
-    weights: dict[str, Any] = {"weights": weights_hash(model)}
+    weights: dict[str, Any] = {"weights": model.version}
     measurements = studies.Measurements(NAME, count, config.seed, how)
     tasks = []
-    for name, anchor in anchors(model.through_codec).items():
+    for name, anchor in anchors(model.codec).items():
         setting = weights if name == CODEC else {}
 
         def of_anchor(advance: studies.Advance, anchor: Anchor = anchor) -> list[Interval]:

@@ -37,7 +37,7 @@ from experiments.studies import (
     matcher_hash,
     with_interval,
 )
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 NAME = "match_matrix"
 REAL, GENERATED, SHUFFLED = "real bass", "reference model", "real bass, shuffled"
@@ -92,7 +92,7 @@ def study(
         "interval": "95 %, bootstrap over mixes",
     }
     measurements = studies.Measurements(NAME, count, config.seed, protocol)
-    of_model = {"phi": config.phi, "steps": config.steps, "weights": weights_hash(model)}
+    of_model = {"phi": config.phi, "steps": config.steps, "weights": model.version}
     cases: list[tuple[str, Sampling | None]] = [
         (REAL, None),
         *((GENERATED, one) for one in config.samplings),

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from bassbench.hearing.pitch import bass_pitch
-from bassbench.metrics.gate import rms
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import CLIP_SAMPLES
@@ -23,7 +22,7 @@ from bassbench.songs.song_bank import Chord
 from contrastive.encoder import Matcher
 from contrastive.features import features
 from contrastive.scoring import score_features
-from reference_model.pipeline import BassAccompaniment, level_gain
+from reference_model.pipeline import BassAccompaniment, EncodedMix
 from reference_model.presets import R_TIME, SAMPLE_RATE
 
 
@@ -56,10 +55,11 @@ class Medleys:
         stride = min(frames, self.song_frames)
         return list(range(0, len(self.requests) * self.song_frames, stride))
 
-    def mix(self, start: int, frames: int) -> Tensor:
-        """Latent `(mix_dims, frames)` of the medley from a frame of the circle on."""
+    def mixes(self, starts: Sequence[int], frames: int) -> EncodedMix:
+        """The medleys from these frames of the circle on, all at the level of training."""
         circle = torch.cat(self._mixes, dim=1)
-        return circle[:, torch.arange(start, start + frames) % circle.shape[1]]
+        latents = [circle[:, torch.arange(start, start + frames) % circle.shape[1]] for start in starts]
+        return EncodedMix(torch.stack(latents), np.ones((len(starts), 1, 1), np.float32), frames * R_TIME)
 
     def hear(self, start: int, bass: np.ndarray) -> list[Passage]:
         """The bass `(2, samples)` of the medley from a frame of the circle on, passage by passage."""
@@ -102,11 +102,7 @@ class Medleys:
     @cached_property
     def _mixes(self) -> list[Tensor]:
         """Latents of the songs' mixes, `(mix_dims, song_frames)` each."""
-        latents = []
-        for request in self.requests:
-            mix = cached_clip(request).mix[None]
-            latents.append(self.model.encode_mix(mix, level_gain(np.full((1, 1, 1), rms(mix))))[0].cpu())
-        return latents
+        return [self.model.encode_mix(cached_clip(request).mix[None]).latent[0].cpu() for request in self.requests]
 
 
 _FRAME = R_TIME / SAMPLE_RATE

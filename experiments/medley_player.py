@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bassbench.cache import cache_folder, content_hash
 from bassbench.files import atomic_path, parse_json
@@ -18,7 +17,7 @@ from experiments.medley import Medleys, Passage
 from experiments.studies import matcher_hash
 from reference_model.pipeline import BassAccompaniment, Sampling
 
-_VERSION = "1"  # raise it when what is played or heard changes
+_VERSION = "2"  # raise it when what is played or heard changes
 _SHORTEST_WINDOW = 256
 
 
@@ -54,13 +53,14 @@ class MedleyPlayer:
         return [passage for index in range(len(starts)) for passage in found[index]]
 
     def _play(self, starts: Sequence[int], indices: Sequence[int], frames: int) -> Iterator[np.ndarray]:
+        mixes = self.medleys.mixes(starts, frames)
         latents = self.model.generate_latents(
-            torch.stack([self.medleys.mix(start, frames) for start in starts]),
+            mixes.latent,
             seeds=[studies.clip_seed(self.seed, index) for index in indices],
             sampling=self._whole(frames),
         )
-        for latent in latents:  # one at a time: minutes of audio
-            yield self.model.decode(latent[None])[0]
+        for place in range(len(starts)):  # one at a time: minutes of audio
+            yield self.model.decode(latents[[place]], mixes[[place]]).audio[0]
 
     def _whole(self, frames: int) -> Sampling:
         """The sampling, but that the U-Net sees a medley of this length at once."""

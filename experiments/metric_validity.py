@@ -76,7 +76,7 @@ def model_codec(weights: str, device: str) -> ModelCodec:
         BadInputError: unknown or damaged weights, unavailable device.
     """
     model = studies.load_model(weights, device)
-    return ModelCodec(model.through_codec, networks_hash(model.bass_autoencoder))
+    return ModelCodec(model.codec, networks_hash(model.bass_autoencoder))
 
 
 @dataclass(frozen=True)

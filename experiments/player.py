@@ -5,19 +5,26 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from bassbench.cache import content_hash
-from bassbench.metrics.gate import rms
 from bassbench.songs.clips import ClipRequest, cached_clip
-from bassbench.songs.render import CLIP_SAMPLES
 from experiments import studies
-from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, weights_hash
+from reference_model.pipeline import BassAccompaniment, EncodedMix, Sampling
 
-_VERSION = "1"  # raise it when what the model plays for given weights, seed and sampling changes
+_VERSION = "2"  # raise it when what the model plays for given weights, seed and sampling changes
+
+
+class Take(NamedTuple):
+    """The bass for one clip."""
+
+    audio: np.ndarray
+    """`(2, samples)`."""
+    excess: float
+    """By what factor it was turned down to stay within full scale; 1 where it was not."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +36,10 @@ class Player:
     seed: int
     batch_size: int
 
-    @property
-    def samples(self) -> int:
-        """Length of a clip."""
-        return self.requests[0].samples or CLIP_SAMPLES
-
     @cached_property
     def weights(self) -> str:
         """Hash of the model's weights."""
-        return weights_hash(self.model)
+        return self.model.version
 
     def key(self, index: int, sampling: Sampling, style: str = "") -> str:
         """Hash of everything that the bass for clip `index` depends on."""
@@ -48,20 +50,21 @@ class Player:
         """Bass latents `(indices, dims, frames)`; `styles` `(clips, dims)` are style means of all clips."""
         chosen = list(indices)
         return self.model.generate_latents(
-            self._mixes[0][chosen],
+            self._mixes[chosen].latent,
             seeds=[studies.clip_seed(self.seed, index) for index in chosen],
             style_mean=None if styles is None else styles[chosen],
             sampling=sampling,
         )
 
-    def decode(self, indices: Sequence[int], latents: Tensor) -> np.ndarray:
-        """Basses `(indices, 2, samples)` as loud as their mixes ask for, not limited to full scale."""
-        return self.model.decode(latents, self.samples) / self._mixes[1][list(indices)]
+    def decode(self, indices: Sequence[int], latents: Tensor) -> list[Take]:
+        """The basses of latents `(indices, dims, frames)`, as loud as their mixes ask for, within full scale."""
+        basses = self.model.decode(latents, self._mixes[list(indices)])
+        return [Take(audio, float(excess)) for audio, excess in zip(*basses, strict=True)]
 
     def basses(
         self, sampling: Sampling, styles: Tensor | None = None, *, of: Sequence[int] | None = None
-    ) -> Iterator[np.ndarray]:
-        """The bass `(2, samples)` for each clip (or those whose indices are `of`), in order, a batch at a time."""
+    ) -> Iterator[Take]:
+        """The bass for each clip (or those whose indices are `of`), in order, a batch at a time."""
         chosen = range(len(self.requests)) if of is None else of
         for places in studies.in_batches(len(chosen), self.batch_size):
             batch = [chosen[place] for place in places]
@@ -85,14 +88,8 @@ class Player:
 
     def bass(self, index: int, sampling: Sampling) -> np.ndarray:
         """The bass `(2, samples)` for one clip."""
-        return self.decode([index], self.latents([index], sampling))[0]
+        return self.decode([index], self.latents([index], sampling))[0].audio
 
     @cached_property
-    def _mixes(self) -> tuple[Tensor, np.ndarray]:
-        """Latents `(clips, mix_dims, frames)` and gains `(clips, 1, 1)` of the mixes."""
-        latents, gains = [], []
-        for request in self.requests:
-            mix = cached_clip(request).mix[None]
-            gains.append(level_gain(np.full((1, 1, 1), rms(mix))))
-            latents.append(self.model.encode_mix(mix, gains[-1]).cpu())
-        return torch.cat(latents), np.concatenate(gains)
+    def _mixes(self) -> EncodedMix:
+        return EncodedMix.joined([self.model.encode_mix(cached_clip(request).mix[None]) for request in self.requests])

@@ -22,7 +22,7 @@ from bassbench.errors import BadInputError, unknown_name
 from bassbench.files import atomic_path, parse_json
 from bassbench.hearing.pitch import bass_pitch
 from bassbench.metrics.fad import FewWindowsWarning, fad, fad_difference
-from bassbench.metrics.gate import gate
+from bassbench.metrics.gate import clipping_share, gate
 from bassbench.metrics.harmony import chord_tone_share
 from bassbench.metrics.metric import Scored
 from bassbench.metrics.statistics import Interval, mean_interval
@@ -131,8 +131,11 @@ class Evaluator:
             "interval": f"95 %, bootstrap over songs, FAD over those of both sets with {_REPLICATES} replicates",
         }
 
-    def hear(self, index: int, audio: np.ndarray, *, key: str | None = None) -> ClipScores:
-        """The bass `(2, samples)` for the mix of clip `index`; `key` is a hash of all that it depends on."""
+    def hear(self, index: int, audio: np.ndarray, *, key: str | None = None, excess: float = 1.0) -> ClipScores:
+        """The bass `(2, samples)` for the mix of clip `index`; `key` is a hash of all that it depends on.
+
+        `excess`: by what factor it was turned down to stay within full scale. The clipping share is of the bass before.
+        """
         clip = cached_clip(self.requests[index])
         found = gate(audio, reference=clip.bass)
         sound = audio if np.isfinite(audio).all() else np.zeros_like(audio)
@@ -148,7 +151,9 @@ class Evaluator:
             match=float(score_features([mix], [bass], self.matcher)[0, 0]),
             chords=float(np.nan_to_num(share)),
             level=float(np.clip(np.round(np.nan_to_num(found.relative_db, nan=-_FAINTEST), 2), -_FAINTEST, _FAINTEST)),
-            clipping=float(np.nan_to_num(found.clipping_share, nan=1.0)),
+            clipping=float(
+                np.nan_to_num(found.clipping_share if excess == 1 else clipping_share(audio * excess), nan=1.0)
+            ),
             collapsed=float(not found.passed),
         )
 
@@ -271,8 +276,8 @@ def play_and_hear(
     for _ in heard:
         advance()
     missing = [index for index in range(len(keys)) if index not in heard]
-    for index, audio in zip(missing, player.basses(sampling, of=missing), strict=True):
-        heard[index] = evaluator.hear(index, audio, key=keys[index])
+    for index, take in zip(missing, player.basses(sampling, of=missing), strict=True):
+        heard[index] = evaluator.hear(index, take.audio, key=keys[index], excess=take.excess)
         cache_scores(cache_keys[index], heard[index])
         advance()
     return [heard[index] for index in range(len(keys))]
@@ -316,7 +321,7 @@ def anchor_tasks(
         measurements.task(
             name, codec if name == CODEC else {}, (*metrics, *more), partial(measure, name=name, anchor=anchor)
         )
-        for name, anchor in anchors(player.model.through_codec).items()
+        for name, anchor in anchors(player.model.codec).items()
     ]
 
 

@@ -117,8 +117,8 @@ def study(config: Samplers, evaluator: Evaluator, player: Player) -> list[Row]:
             latents = player.latents(batch, sampling).cpu()  # waits for the device
             seconds += time.perf_counter() - began
             errors += ((latents - end).square().mean(dim=(1, 2)) / end.square().mean(dim=(1, 2))).sqrt().tolist()
-            for index, audio in zip(batch, player.decode(batch, latents.to(model.device)), strict=True):
-                heard.append(evaluator.hear(index, audio, key=player.key(index, sampling)))
+            for index, take in zip(batch, player.decode(batch, latents.to(model.device)), strict=True):
+                heard.append(evaluator.hear(index, take.audio, key=player.key(index, sampling), excess=take.excess))
                 advance()
         scores = evaluator.scores(heard)
         took = Interval(seconds / len(requests), float("nan"), float("nan"))

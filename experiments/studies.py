@@ -24,7 +24,8 @@ from bassbench.results.table import markdown, table, terminal
 from bassbench.songs.clips import ClipRequest
 from bassbench.training.pretrained import find_device
 from contrastive.encoder import Matcher
-from reference_model.pipeline import BassAccompaniment, Sampling, load, networks_hash
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment, Sampling, networks_hash
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,15 +91,15 @@ class Styles:
         """What the model plays in the style of each clip, given louder by `decibels`; no style without grounding."""
         means = self.means(player.model, decibels) if sampling.grounding else None
         style = "" if means is None else content_hash(means.numpy().tobytes())
-        for index, audio in enumerate(player.basses(sampling, means)):
-            yield audio, player.key(index, sampling, style)
+        for index, take in enumerate(player.basses(sampling, means)):
+            yield take.audio, player.key(index, sampling, style)
 
     def anchor(self, name: str, model: BassAccompaniment) -> Sounds:
         """The anchor's bass for each clip."""
         for index, request in enumerate(self.judge.requests):
             clip, style = cached_clip(request), self.style(index)
             if name == CODEC:
-                audio = model.through_codec(style.bass)
+                audio = model.codec(style.bass)
             elif name == NOISE:
                 audio = noise(clip, style, studies.clip_seed(self.judge.seed, index))
             elif name == REAL:

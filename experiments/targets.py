@@ -46,7 +46,8 @@ from experiments.playing import generated
 from experiments.studies import Advance, clip_seed, in_batches
 from experiments.timbre import EMBEDDER as TIMBRE_EMBEDDER
 from experiments.timbre import fit_timbre, timbre_protocol
-from reference_model.pipeline import BassAccompaniment, Sampling, weights_hash
+from reference_model.codec import encode
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 
 def distance(
@@ -341,7 +342,7 @@ class Evaluation:
     @cached_property
     def weights(self) -> str:
         """Hash of the weights."""
-        return weights_hash(self.model)
+        return self.model.version
 
     @property
     def sampling(self) -> Sampling:
@@ -396,9 +397,9 @@ class Evaluation:
     @property
     def _codecs(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         coder = self.model.bass_autoencoder
-        found: dict[str, Callable[[np.ndarray], np.ndarray]] = {CODEC: self.model.through_codec}
+        found: dict[str, Callable[[np.ndarray], np.ndarray]] = {CODEC: self.model.codec}
         if coder.linear is not None and coder.config.integrate_phase:
-            found[LINEAR] = partial(self.model.through_codec, network=False)
+            found[LINEAR] = partial(self.model.codec, network=False)
         return found
 
     def _codec_keys(self) -> tuple[tuple[str, str], ...]:
@@ -440,7 +441,8 @@ class Evaluation:
             for request in wanted:
                 clip = cached_clip(request)
                 if clip.chords:
-                    found.append(probe_song(self.model.encode_mix(clip.mix[None])[0].cpu().numpy(), clip.chords))
+                    latent = encode(self.model.mix_autoencoder, torch.from_numpy(clip.mix)[None])[0]
+                    found.append(probe_song(latent.cpu().numpy(), clip.chords))
                 if done:
                     done()
             return found
@@ -492,7 +494,7 @@ class Evaluation:
             seeds = [clip_seed(seed, index) for index in batch]
             basses = self.model.accompany(mixes, style=np.stack(styles), seeds=seeds, sampling=self.sampling)
             for index, style, bass in zip(batch, styles, basses, strict=True):
-                for name, audio in ((STYLE, style), (CODED_STYLE, self.model.through_codec(style)), (OWN, bass)):
+                for name, audio in ((STYLE, style), (CODED_STYLE, self.model.codec(style)), (OWN, bass)):
                     guess = classifier.identify(embed_cached(audio, TIMBRE_EMBEDDER))
                     right[name].append(float(guess == programs[index]))
                 advance()
@@ -522,7 +524,7 @@ class Evaluation:
 
     def _ceiling(self, request: ClipRequest) -> Gaussian:
         def decoded() -> np.ndarray:
-            return self.model.through_codec(cached_clip(request).bass)
+            return self.model.codec(cached_clip(request).bass)
 
         key = self._decoded_key(CODEC, request)
         return Gaussian.from_samples(embed_keyed(key, decoded, DEFAULT_EMBEDDER, device=str(self.model.device)))

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bassbench.audio import SAMPLE_RATE
 from bassbench.training.checkpoint import save_tensors
 from bassbench.training.pretrained import load_pretrained
 from reference_model.blocks import Decoder, Encoder
 from reference_model.harmony import harmony
 from reference_model.linear_path import LinearPath, least_squares, principal_components, stacked, unstacked
-from reference_model.phase import integrate, neutral_advance, noise_phase, unit
-from reference_model.presets import R_TIME, SAMPLE_RATE, AutoencoderConfig
+from reference_model.phase import integrated, noise_phase, unit
+from reference_model.presets import R_TIME, AutoencoderConfig
 from reference_model.sides import level_differences
 from reference_model.stft import istft, magnitude, stft
 
@@ -33,7 +33,7 @@ class Spectrum:
     `log_magnitude` `(batch, 2, frames, bins)`: log(|S| + floor) of mid and side.  `cosine` and `sine` `(batch, phasors,
     frames, bins)`: of the mid's phase and of the side's relative to the mid's, so that whatever happens to the mid's
     phase leaves the stereo image where it is.  With `integrate_phase` the network gives three phasors: the mid's phase
-    steps in time and over frequency (see `phase.phase_losses`) and the side's relative phase.
+    steps in time and over frequency (see `losses.phase_losses`) and the side's relative phase.
     """
 
     log_magnitude: Tensor
@@ -128,8 +128,15 @@ class Autoencoder(nn.Module):
         Latent frame i is centred on the samples from 4096 i to 4096 (i + 1).
         """
         whole = nn.functional.pad(audio, (0, -audio.shape[-1] % R_TIME))
-        latent = self.latent(self.log_magnitude(whole), self.heard(whole))
+        return self.standardised(self.latent(self.log_magnitude(whole), self.heard(whole)))
+
+    def standardised(self, latent: Tensor) -> Tensor:
+        """Latents `(batch, frames, dims)` as they are handed around, `(batch, dims, frames)`: deviation 1, mean 0."""
         return ((latent - self.latent_mean) / self.latent_std).transpose(1, 2)
+
+    def unstandardised(self, latent: Tensor) -> Tensor:
+        """Inverse of `standardised`."""
+        return latent.transpose(1, 2) * self.latent_std + self.latent_mean
 
     # Decoder: magnitude and phase
 
@@ -152,27 +159,6 @@ class Autoencoder(nn.Module):
         """Inverse of the logarithm of `log_magnitude`, never negative."""
         return (log_magnitude.clamp(max=_LOUDEST).exp() - self.config.floor).clamp(min=0.0)
 
-    def with_integrated_phase(self, spectrum: Spectrum, initial: Tensor) -> Spectrum:
-        """The mid's phase in place of its steps; `initial` `(frames, bins)` is that of what nothing determines.
-
-        Without gradients.  # Not in the paper.
-        """
-        overlap, bins = self.config.window // self.config.hop, spectrum.cosine.shape[-1]
-        advance, delay = torch.atan2(spectrum.sine[:, :2], spectrum.cosine[:, :2]).unbind(1)
-        advance = advance + neutral_advance(bins, overlap, advance.device)
-        size = self.magnitude(spectrum.log_magnitude[:, 0])
-        sizes, steps, delays = (x.detach().cpu().numpy() for x in (size, advance, delay + torch.pi))
-        start, silent = initial.cpu().numpy(), np.zeros(bins, np.float32)
-        phases = [
-            integrate(sizes[clip], steps[clip], delays[clip], start, silent, silent) for clip in range(len(sizes))
-        ]
-        phase = torch.from_numpy(np.stack(phases)).to(size.device)
-        cosine, sine = (
-            torch.stack([mid, relative[:, 2]], dim=1)
-            for mid, relative in ((phase.cos(), spectrum.cosine), (phase.sin(), spectrum.sine))
-        )
-        return Spectrum(spectrum.log_magnitude, cosine, sine)
-
     def complex_spectrum(self, spectrum: Spectrum) -> Tensor:
         """Complex mid and side `(batch, 2, frames, bins)` of magnitudes and two phasors."""
         magnitude = self.magnitude(spectrum.log_magnitude)
@@ -182,17 +168,22 @@ class Autoencoder(nn.Module):
         real, imaginary = torch.stack([cosine, side_cosine], 1), torch.stack([sine, side_sine], 1)
         return torch.complex(magnitude * real, magnitude * imaginary)
 
-    # Inverse STFT
+    # Waveform: inverse STFT
 
     def waveform(self, spectrum: Tensor) -> Tensor:
         """Left and right `(batch, 2, samples)` of complex mid and side `(batch, 2, frames, bins)`."""
-        mid, side = istft(spectrum, self.config.window, self.config.hop).unbind(1)
+        return self.left_right(istft(spectrum, self.config.window, self.config.hop))
+
+    @staticmethod
+    def left_right(mid_side: Tensor) -> Tensor:
+        """Inverse of `mid_side`."""
+        mid, side = mid_side.unbind(1)
         return torch.stack([mid + side, mid - side], dim=1)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Audio `(batch, 2, 4096 frames)` of standardised latents `(batch, dims, frames)`."""
         bins = self.config.network_bins
-        frames = latent.transpose(1, 2) * self.latent_std + self.latent_mean
+        frames = self.unstandardised(latent)
         below = self.decoded(frames)
         # Above the network's bins the linear path has magnitudes and nothing has a phase.
         shape = (2, self.config.frames_per_latent, self.config.bins)
@@ -203,13 +194,23 @@ class Autoencoder(nn.Module):
         above = torch.polar(size, noise[..., bins:].expand_as(size))
         return self.waveform(torch.cat([self.complex_spectrum(below), above], dim=-1))
 
-    def run(self, network: nn.Module, sequence: Tensor) -> Tensor:
-        """A network's output in float32, computed in `network_dtype`."""
-        reduced = self.network_dtype is not None
-        with torch.autocast(sequence.device.type, dtype=self.network_dtype, enabled=reduced):
-            return network(sequence).float()
+    # Not in the paper: the phase from its steps.
 
-    # Not in the paper: what the linear path holds before the networks are trained.
+    def with_integrated_phase(self, spectrum: Spectrum, initial: Tensor) -> Spectrum:
+        """The mid's phase in place of its steps; `initial` `(frames, bins)` is that of what nothing determines.
+
+        Without gradients.
+        """
+        advance, delay = torch.atan2(spectrum.sine[:, :2], spectrum.cosine[:, :2]).unbind(1)
+        size = self.magnitude(spectrum.log_magnitude[:, 0])
+        phase, _ = integrated(size, advance, delay, initial, overlap=self.config.window // self.config.hop)
+        cosine, sine = (
+            torch.stack([mid, relative[:, 2]], dim=1)
+            for mid, relative in ((phase.cos(), spectrum.cosine), (phase.sin(), spectrum.sine))
+        )
+        return Spectrum(spectrum.log_magnitude, cosine, sine)
+
+    # Not in the paper: what the linear path and the latents' statistics hold.
 
     @torch.no_grad()
     def fit_linear_path(self, audio: Callable[[], Iterator[Tensor]]) -> None:
@@ -264,6 +265,14 @@ class Autoencoder(nn.Module):
         mean = total / count
         self.latent_mean.copy_(mean)
         self.latent_std.copy_((squares / count - mean.square()).clamp(min=1e-12).sqrt())
+
+    # Precision in training
+
+    def run(self, network: nn.Module, sequence: Tensor) -> Tensor:
+        """A network's output in float32, computed in `network_dtype`."""
+        reduced = self.network_dtype is not None
+        with torch.autocast(sequence.device.type, dtype=self.network_dtype, enabled=reduced):
+            return network(sequence).float()
 
     # Weights on disk
 

@@ -8,9 +8,7 @@ arithmetic is that of `Autoencoder.encode` and `Autoencoder.decode`, and the res
 import functools
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +16,7 @@ from bassbench.errors import BadInputError
 from reference_model.autoencoder import Autoencoder
 from reference_model.harmony import REACH
 from reference_model.linear_path import unstacked
-from reference_model.phase import integrate, neutral_advance, noise_phase, steps_from_magnitude, unit
+from reference_model.phase import PhaseState, integrated, noise_phase, steps_from_magnitude, unit
 from reference_model.presets import R_TIME
 from reference_model.stft import StreamingInverse, hann, tiles
 
@@ -62,7 +60,7 @@ def encode_stream(model: Autoencoder, blocks: Iterable[Tensor], *, chunk: int = 
             piece = held[..., (low - first) * R_TIME : (high - first) * R_TIME]
             piece = nn.functional.pad(piece, (0, (high - low) * R_TIME - piece.shape[-1]))
             latent = _analysed(model, piece)[:, start - low : stop - low]
-            yield ((latent - model.latent_mean) / model.latent_std).transpose(1, 2).contiguous()
+            yield model.standardised(latent).contiguous()
             start = stop
         done = max(start - reach, 0)
         held, first = held[..., (done - first) * R_TIME :], done
@@ -132,16 +130,8 @@ def decode_stream(
     samples = count * R_TIME if samples is None else samples
     if not 0 < samples <= count * R_TIME:
         raise BadInputError(f"{count} latent frames decode to at most {count * R_TIME} samples, not {samples}")
-    frames = latent.to(model.latent_std).transpose(1, 2) * model.latent_std + model.latent_mean
+    frames = model.unstandardised(latent.to(model.latent_std))
     yield from _synthesised(model, frames, samples, chunk=chunk, network=network)
-
-
-@dataclass(frozen=True)
-class PhaseState:
-    """Magnitude and phase of the mid `(batch, bins)` in the last STFT frame of a slice."""
-
-    magnitude: np.ndarray
-    phase: np.ndarray
 
 
 def _synthesised(
@@ -149,27 +139,31 @@ def _synthesised(
 ) -> Iterator[Tensor]:
     """Audio `(batch, 2, some)`, `samples` in all, of latents `(batch, frames, dims)`, not standardised.
 
-    The network runs on `chunk` latent frames at a time, the spectra on `SLICE` of them (on a GPU, on all).
+    Three windows move over the latents, one in another. On a GPU, where memory is fast, they are all `chunk` long.
     """
     config = model.config
     block, size = (BLOCK, SLICE) if latent.device.type == "cpu" else (chunk, chunk)
     inverse = StreamingInverse(config.window, config.hop)
     state, given, planes = None, 0, None
+    # Chunks: the decoder network up to its last layer, which sees neighbouring frames too. Its features are small.
     for start, stop in _pieces(0, latent.shape[1], chunk):
         hidden = _hidden(model, latent, start, stop) if network else None
+        # Blocks: the last layer, frame by frame. Its weights are large, and so are the planes it gives.
         for first, last in _pieces(start, stop, block):
             if hidden is not None:
                 planes = model.decoder.planes(hidden[:, _rows(hidden, stop - start, first - start, last - start)])
+            # Slices: the spectrum, larger still, and its waveform. The phase goes on from the slice before, and so does
+            # the sum of overlapping STFT frames.
             for low, high in _pieces(first, last, size):
                 here = None if planes is None else planes[:, _rows(planes, last - first, low - first, high - first)]
                 spectrum, state = _spectrum(model, latent, here, low, high, state)
-                audio = _left_and_right(inverse.add(spectrum))[..., : samples - given]
+                audio = model.left_right(inverse.add(spectrum))[..., : samples - given]
                 given += audio.shape[-1]
                 if audio.shape[-1]:
                     yield audio
                 if given == samples:
                     return
-    yield _left_and_right(inverse.rest())[..., : samples - given]
+    yield model.left_right(inverse.rest())[..., : samples - given]
 
 
 def _pieces(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
@@ -197,10 +191,8 @@ def _spectrum(
     """Complex mid and side `(batch, 2, STFT frames, bins)` of latent frames `low` to `high`."""
     config, piece = model.config, latent[:, low:high]
     bins = config.network_bins
+    # Magnitudes: the linear path's of every bin, and below `bins` what the network adds.
     size = model.linear_log_magnitude(piece, slice(None)).contiguous()
-    initial, above = _noise(low, high - low, (2, config.frames_per_latent, config.bins), bins, piece.device)
-    spectrum = torch.empty(size.shape, dtype=torch.complex64, device=piece.device)
-    parts = torch.view_as_real(spectrum)
     if planes is not None:
         apart = unstacked(planes, model.planes, config.stack)
         residual, cosine, sine = apart.split((2, model.phasors, model.phasors), dim=1)
@@ -211,13 +203,18 @@ def _spectrum(
         steps = _linear_steps(model, latent, low, high)
         relative = torch.ones_like(size[:, 0, :, :bins]), torch.zeros_like(size[:, 0, :, :bins])
     size = model.magnitude(size)
+    # Phases: the mid's, integrated or the network's own, the side's relative to it, and noise above `bins`.
+    initial, above = _noise(low, high - low, (2, config.frames_per_latent, config.bins), bins, piece.device)
     if steps:
-        phase, state = _integrated(model, size[:, 0, :, :bins], steps[0], steps[1], initial, state)
+        overlap = config.window // config.hop
+        phase, state = integrated(size[:, 0, :, :bins], steps[0], steps[1], initial, overlap=overlap, before=state)
         mid = phase.cos(), phase.sin()
     else:
         mid = unit(cosine[:, 0], sine[:, 0])
-    # The side's phase is relative to the mid's.
     side = mid[0] * relative[0] - mid[1] * relative[1], mid[1] * relative[0] + mid[0] * relative[1]
+    # Magnitudes times phases, written in place.
+    spectrum = torch.empty(size.shape, dtype=torch.complex64, device=piece.device)
+    parts = torch.view_as_real(spectrum)
     for index, phasor in enumerate((mid, side)):
         for part in range(2):
             torch.mul(size[:, index, :, :bins], phasor[part], out=parts[:, index, :, :bins, part])
@@ -243,27 +240,3 @@ def _linear_steps(model: Autoencoder, latent: Tensor, low: int, high: int) -> li
     log_magnitude = model.linear_log_magnitude(latent[:, first:last], slice(None, config.network_bins))[:, 0]
     cut = slice((low - first) * config.frames_per_latent, (high - first) * config.frames_per_latent)
     return [step[:, cut] for step in steps_from_magnitude(log_magnitude, config.window, config.hop)]
-
-
-def _integrated(
-    model: Autoencoder, size: Tensor, advance: Tensor, delay: Tensor, initial: Tensor, before: PhaseState | None
-) -> tuple[Tensor, PhaseState]:
-    """The mid's phase `(batch, frames, bins)` from its steps beyond the neutral ones, and what the next slice needs."""
-    overlap = model.config.window // model.config.hop
-    advance = advance + neutral_advance(size.shape[-1], overlap, size.device)
-    sizes, steps, delays = (x.cpu().numpy() for x in (size, advance, delay + torch.pi))
-    first, silent = initial.cpu().numpy(), np.zeros_like(sizes[:, 0])
-    last = PhaseState(silent, silent) if before is None else before
-    phase = np.stack(
-        [
-            integrate(sizes[clip], steps[clip], delays[clip], first, last.magnitude[clip], last.phase[clip])
-            for clip in range(len(sizes))
-        ]
-    )
-    state = PhaseState(sizes[:, -1].copy(), phase[:, -1].copy())
-    return torch.from_numpy(phase).to(size.device), state
-
-
-def _left_and_right(mid_side: Tensor) -> Tensor:
-    mid, side = mid_side.unbind(1)
-    return torch.stack([mid + side, mid - side], dim=1)

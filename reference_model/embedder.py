@@ -5,15 +5,15 @@ import hashlib
 import numpy as np
 import torch
 
+from bassbench.audio import SAMPLE_RATE
 from bassbench.embedders.embedder import Embedder, WindowFunction
 from bassbench.errors import BadInputError
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.pipeline import WEIGHTS
-from reference_model.presets import R_TIME, SAMPLE_RATE
+from reference_model.loading import WEIGHTS
+from reference_model.presets import R_TIME
 
 _FILE = WEIGHTS / "small" / "bass_autoencoder.safetensors"
-_LICENCE = "see reference_model/weights/LICENSE"
 _FRAMES = 32  # 3.0 s, like MusiCNN's windows
 
 

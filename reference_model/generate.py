@@ -23,9 +23,8 @@ from bassbench.hearing.transcription import transcribe
 from bassbench.results.ownership import note_written, refuse_foreign
 from bassbench.songs.arrangement import BASS_PROGRAMS
 from bassbench.training.pretrained import find_device
-from reference_model import codec
-from reference_model.autoencoder import Autoencoder
-from reference_model.pipeline import BassAccompaniment, Sampling, level_gain, load, output_divisor, style_gain
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment, EncodedMix, Limiter, Sampling
 
 _SILENCE = 1e-4  # peak, -80 dBFS
 _BLOCK = 2**20  # samples read back at a time
@@ -100,10 +99,10 @@ def generate(options: Options) -> list[Path]:
     )
     model = load(options.weights, find_device(options.device))
     model = dataclasses.replace(model, compiled=options.compile)
-    heard = _hear(model, options.mix, options.style, quiet=options.quiet)
+    given = _encoded(model, options.mix, options.style, quiet=options.quiet)
     for take in takes:
         label = f" {take.number} of {len(takes)}" if len(takes) > 1 else ""
-        _play(model, heard, take, sampling=sampling, quiet=options.quiet, label=label)
+        _play(model, given, take, sampling=sampling, quiet=options.quiet, label=label)
         if take.midi is not None:
             _transcribe(take.bass, take.midi)
     written = [path for take in takes for path in take.paths]
@@ -157,61 +156,60 @@ def accompany_file(
     Raises:
         BadInputError: a file cannot be read or written, is silent, or is shorter than 1 s.
     """
-    _play(model, _hear(model, mix, style, quiet=True), _Take(1, seed, output), sampling=sampling, quiet=True)
+    _play(model, _encoded(model, mix, style, quiet=True), _Take(1, seed, output), sampling=sampling, quiet=True)
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """What the model knows of a mix and a style: enough for any number of basses."""
+class _Given:
+    """A mix and a style, encoded: enough for any number of basses."""
 
-    mix: Path
-    samples: int
-    gain: np.ndarray
-    latent: Tensor
+    path: Path
+    mix: EncodedMix
     style_mean: Tensor | None
 
 
-def _hear(model: BassAccompaniment, mix: Path, style: Path | None, *, quiet: bool) -> _Heard:
+def _encoded(model: BassAccompaniment, mix: Path, style: Path | None, *, quiet: bool) -> _Given:
     samples, rms = _measured(mix)
-    gain = level_gain(np.array(rms))
-    style_samples, style_rms = (0, 0.0) if style is None else _measured(style)
+    style_samples, style_rms = (0, rms) if style is None else _measured(style)
     with tqdm(total=samples + style_samples, desc="encoding", bar_format=_SHARE_DONE, disable=quiet) as bar:
-        latent = _encoded(model.mix_autoencoder, mix, gain, bar)
-        style_mean = None
-        if style is not None:
-            style_mean = _encoded(model.bass_autoencoder, style, style_gain(np.array(style_rms)), bar).mean(dim=2)
-    return _Heard(mix, samples, gain, latent, style_mean)
+
+        def blocks(path: Path) -> Iterator[np.ndarray]:
+            for block in audio_blocks(path):
+                yield block[None]
+                bar.update(block.shape[1])
+
+        encoded = model.encode_mix_stream(blocks(mix), rms, samples)
+        style_mean = None if style is None else model.style_mean_stream(blocks(style), style_rms)
+    return _Given(mix, encoded, style_mean)
 
 
 def _play(
-    model: BassAccompaniment, heard: _Heard, take: _Take, *, sampling: Sampling | None, quiet: bool, label: str = ""
+    model: BassAccompaniment, given: _Given, take: _Take, *, sampling: Sampling | None, quiet: bool, label: str = ""
 ) -> None:
     """Sample, decode and write one bass, and what it is with the mix where that is asked for."""
     steps = (sampling or model.sampling).steps
     with tqdm(total=steps, desc=f"sampling{label}", unit="step", disable=quiet) as bar:
         latent = model.generate_latents(
-            heard.latent,
+            given.mix.latent,
             seeds=[take.seed],
-            style_mean=heard.style_mean,
+            style_mean=given.style_mean,
             sampling=sampling,
             on_step=lambda _: bar.update(),
         )
     try:
         take.bass.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=take.bass.parent) as decoded:
-            peak = 0.0
-            with tqdm(total=heard.samples, desc=f"decoding{label}", bar_format=_SHARE_DONE, disable=quiet) as bar:
-                for piece in codec.decode_stream(model.bass_autoencoder, latent, heard.samples):
-                    frames = np.ascontiguousarray(piece[0].cpu().numpy().T)
-                    peak = max(peak, float(frames.max()), -float(frames.min()))
-                    decoded.write(frames.tobytes())
-                    bar.update(len(frames))
-            divisor = output_divisor(heard.gain, np.array(peak, np.float32))
+            limiter, samples = Limiter(given.mix.gain), given.mix.samples
+            with tqdm(total=samples, desc=f"decoding{label}", bar_format=_SHARE_DONE, disable=quiet) as bar:
+                for piece in model.decode_stream(latent, samples, limiter):
+                    decoded.write(piece[0].T.tobytes())
+                    bar.update(piece.shape[2])
+            divisor = limiter.divisor[0]
             write_audio_blocks(take.bass, (block / divisor for block in _read_back(decoded)), SAMPLE_RATE)
             if take.with_mix is not None:
-                peak = max(float(np.abs(block).max()) for block in _with_mix(heard.mix, decoded, divisor))
+                peak = max(float(np.abs(block).max()) for block in _with_mix(given.path, decoded, divisor))
                 loudest = np.float32(max(1.0, peak / 0.999))  # both are turned down together, rather than clipped
-                blocks = (block / loudest for block in _with_mix(heard.mix, decoded, divisor))
+                blocks = (block / loudest for block in _with_mix(given.path, decoded, divisor))
                 write_audio_blocks(take.with_mix, blocks, SAMPLE_RATE)
     except OSError as error:
         raise BadInputError(f"{take.bass}: cannot write ({error})") from None
@@ -232,25 +230,18 @@ def _with_mix(mix: Path, decoded: BinaryIO, divisor: np.ndarray) -> Iterator[np.
         yield block + bass / divisor
 
 
-def _encoded(autoencoder: Autoencoder, path: Path, gain: np.ndarray, bar: tqdm) -> Tensor:
-    """Latents `(1, dims, frames)` of a file times `gain`; the bar moves by samples."""
-
-    def blocks() -> Iterator[Tensor]:
-        for block in audio_blocks(path):
-            yield torch.from_numpy(block * np.float32(gain))[None]
-            bar.update(block.shape[1])
-
-    return torch.cat(list(codec.encode_stream(autoencoder, blocks())), dim=2)
-
-
 def _read_back(file: BinaryIO) -> Iterator[np.ndarray]:
     file.seek(0)
     while data := file.read(8 * _BLOCK):
         yield np.frombuffer(data, np.float32).reshape(-1, 2).T
 
 
-def _measured(path: Path) -> tuple[int, float]:
-    """Samples and root mean square of a file at 44.1 kHz; BadInputError if it is silent or shorter than 1 s."""
+def _measured(path: Path) -> tuple[int, np.ndarray]:
+    """Samples and root mean square `(1, 1, 1)` of a file at 44.1 kHz.
+
+    Raises:
+        BadInputError: it is silent or shorter than 1 s.
+    """
     samples, square, peak = 0, 0.0, 0.0
     for block in audio_blocks(path):
         samples += block.shape[1]
@@ -260,7 +251,7 @@ def _measured(path: Path) -> tuple[int, float]:
         raise BadInputError(f"{path}: {samples / SAMPLE_RATE:.2f} s long; at least 1 s is needed")
     if peak < _SILENCE:
         raise BadInputError(f"{path}: is silent; give a file with sound")
-    return samples, math.sqrt(square / (2 * samples))
+    return samples, np.full((1, 1, 1), math.sqrt(square / (2 * samples)))
 
 
 def main() -> None:

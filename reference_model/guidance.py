@@ -5,7 +5,7 @@ the usual form, which its figures mean: unconditional + w (conditional - uncondi
 conditional model and w = 0 the unconditional one. If only the sign in the paper is a misprint, its lambda is w - 1.
 
 # Not in the paper: the order. The estimates are guided first, then rescaled, and grounding, where there is a style,
-# moves the mean of the result (`pipeline.generate_latents`).
+# moves the mean of the result (`pipeline.BassAccompaniment.generate_latents`).
 """
 
 from collections.abc import Callable

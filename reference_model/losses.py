@@ -18,6 +18,9 @@ MSSD_HOPS = (2**5, 2**6, 2**7, 2**8, 2**9, 2**11, 2**12)
 """Hops of L_mssd; windows are four hops."""
 
 
+# The paper's; its adversarial loss is in `reference_model.critics`
+
+
 def reconstruction_loss(decoded: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """L_rec = E || D(E(s))_mag - s ||_1 of log magnitudes `(..., bins)`.
 
@@ -48,6 +51,13 @@ def multi_scale_spectral_distance(audio: Tensor, target: Tensor, hops: tuple[int
     return total * (len(MSSD_HOPS) / len(hops))
 
 
+def _whole_hops(audio: Tensor, hop: int) -> Tensor:
+    return audio[..., : audio.shape[-1] // hop * hop]
+
+
+# Those that `small` adds
+
+
 def band_level_loss(decoded: Tensor, target: Tensor, bands: Tensor, *, floor: float = 1e-4) -> Tensor:
     """Mean absolute difference in log level of mel bands, of magnitudes `(..., bins)` with `bands` `(bins, bands)`.
 
@@ -65,10 +75,6 @@ def mel_bands(window: int, count: int = 128) -> Tensor:
     nearest = np.round(centres * window / SAMPLE_RATE).astype(int)
     filters[np.arange(count), nearest] = np.maximum(filters[np.arange(count), nearest], 0.5)
     return torch.from_numpy(filters.T.copy()).float()
-
-
-def _whole_hops(audio: Tensor, hop: int) -> Tensor:
-    return audio[..., : audio.shape[-1] // hop * hop]
 
 
 def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor, *, overlap: int | None) -> dict[str, Tensor]:
@@ -91,18 +97,15 @@ def phase_losses(cosine: Tensor, sine: Tensor, target: Tensor, *, overlap: int |
         mid_cosine, mid_sine, size = _polar(mid)
         relative_cosine, relative_sine, product = _polar(side * mid.conj())
     losses = {}
+    # The neutral steps in time and over frequency, which the phasors' come on top of.
+    turns = neutral_advance(mid.shape[2], overlap or 1, mid.device), torch.tensor(torch.pi, device=mid.device)
     for index, (name, axis) in enumerate((("frequency", 1), ("delay", 2))):
         after, before = ((slice(None),) * axis + (part,) for part in (slice(1, None), slice(None, -1)))
         real = mid_cosine[after] * mid_cosine[before] + mid_sine[after] * mid_sine[before]
         imaginary = mid_sine[after] * mid_cosine[before] - mid_cosine[after] * mid_sine[before]
         if overlap is not None:
             step = (cosine[:, index][after], sine[:, index][after])
-            neutral = (
-                neutral_advance(mid.shape[2], overlap, mid.device)
-                if axis == 1
-                else torch.tensor(torch.pi, device=mid.device)
-            )
-            turn = (neutral.cos(), neutral.sin())
+            turn = turns[index].cos(), turns[index].sin()
             step = (step[0] * turn[0] - step[1] * turn[1], step[1] * turn[0] + step[0] * turn[1])
         else:
             c, s = cosine[:, 0], sine[:, 0]
@@ -121,6 +124,9 @@ def _polar(spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _weighted(agreement: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of 1 - agreement for each clip, mean over clips."""
     return (((1 - agreement) * weight).sum((1, 2)) / (weight.sum((1, 2)) + 1e-2)).mean()
+
+
+# All together
 
 
 class Objective(nn.Module):

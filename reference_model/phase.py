@@ -5,6 +5,8 @@ moves on. What it can give is how the phase moves, in time and over frequency, a
 bins first (phase gradient heap integration; Prusa, Balazs, Sondergaard 2017).  # Not in the paper.
 """
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 import torch
@@ -32,17 +34,55 @@ def unit(cosine: Tensor, sine: Tensor, eps: float = 1e-8) -> tuple[Tensor, Tenso
     return cosine * scale, sine * scale
 
 
-def griffin_lim(size: Tensor, phasor: Tensor, window: int, hop: int, iterations: int) -> Tensor:
-    """Phasors `(..., frames, bins)` made consistent with the magnitudes `size` (Griffin and Lim 1984)."""
-    for _ in range(iterations):
-        spectrum = stft(istft(scaled(phasor, size), window, hop), window, hop)
-        phasor = scaled(spectrum, 1 / magnitude(spectrum).clamp(min=1e-20))
-    return phasor
+# Steps of the phase, and its integration
 
 
 def neutral_advance(bins: int, overlap: int, device: torch.device | str = "cpu") -> Tensor:
     """Phase advance in a hop of a sinusoid at each bin's own frequency, `(bins,)`, with `overlap` hops in a window."""
     return 2 * torch.pi * (torch.arange(bins, device=device) % overlap) / overlap
+
+
+def steps_from_magnitude(log_magnitude: Tensor, window: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Phase steps in time and over frequency, beyond the neutral ones, that log magnitudes `(..., frames, bins)` imply.
+
+    For a Gaussian window log magnitude and phase are two sides of one analytic function; a Hann window is nearly one
+    (gamma = 0.25645 window^2; Prusa et al. 2017).  Both steps are from the frame or bin before.
+    """
+    scale = hop * window / (0.25645 * window**2)
+    over_bins, over_frames = torch.gradient(log_magnitude, dim=(-1, -2))
+    advance, delay = scale * over_bins, -over_frames / scale
+    advance[..., 1:, :] = (advance[..., 1:, :] + advance[..., :-1, :]) / 2
+    delay[..., 1:] = (delay[..., 1:] + delay[..., :-1]) / 2
+    return advance, delay
+
+
+@dataclass(frozen=True)
+class PhaseState:
+    """Magnitude and phase `(batch, bins)` of a frame: what the phase of the next is integrated from."""
+
+    magnitude: np.ndarray
+    phase: np.ndarray
+
+
+def integrated(
+    size: Tensor, advance: Tensor, delay: Tensor, initial: Tensor, *, overlap: int, before: PhaseState | None = None
+) -> tuple[Tensor, PhaseState]:
+    """Phase `(batch, frames, bins)` of magnitudes `size` from its steps, and what the frames that follow need.
+
+    `advance` and `delay` are the steps from the frame and from the bin before, beyond `neutral_advance` and pi.
+    `initial` `(frames, bins)` is the phase of what nothing determines. Without gradients.
+    """
+    advance = advance + neutral_advance(size.shape[-1], overlap, size.device)
+    sizes, advances, delays = (x.detach().cpu().numpy() for x in (size, advance, delay + torch.pi))
+    first, silent = initial.cpu().numpy(), np.zeros_like(sizes[:, 0])
+    last = PhaseState(silent, silent) if before is None else before
+    phase = np.stack(
+        [
+            integrate(sizes[clip], advances[clip], delays[clip], first, last.magnitude[clip], last.phase[clip])
+            for clip in range(len(sizes))
+        ]
+    )
+    return torch.from_numpy(phase).to(size.device), PhaseState(sizes[:, -1].copy(), phase[:, -1].copy())
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -153,15 +193,12 @@ def integrate(
     return result
 
 
-def steps_from_magnitude(log_magnitude: Tensor, window: int, hop: int) -> tuple[Tensor, Tensor]:
-    """Phase steps in time and over frequency, beyond the neutral ones, that log magnitudes `(..., frames, bins)` imply.
+# Phase from magnitudes alone, to compare with
 
-    For a Gaussian window log magnitude and phase are two sides of one analytic function; a Hann window is nearly one
-    (gamma = 0.25645 window^2; Prusa et al. 2017).  Both steps are from the frame or bin before.
-    """
-    scale = hop * window / (0.25645 * window**2)
-    over_bins, over_frames = torch.gradient(log_magnitude, dim=(-1, -2))
-    advance, delay = scale * over_bins, -over_frames / scale
-    advance[..., 1:, :] = (advance[..., 1:, :] + advance[..., :-1, :]) / 2
-    delay[..., 1:] = (delay[..., 1:] + delay[..., :-1]) / 2
-    return advance, delay
+
+def griffin_lim(size: Tensor, phasor: Tensor, window: int, hop: int, iterations: int) -> Tensor:
+    """Phasors `(..., frames, bins)` made consistent with the magnitudes `size` (Griffin and Lim 1984)."""
+    for _ in range(iterations):
+        spectrum = stft(istft(scaled(phasor, size), window, hop), window, hop)
+        phasor = scaled(spectrum, 1 / magnitude(spectrum).clamp(min=1e-20))
+    return phasor

@@ -1,45 +1,48 @@
-"""The reference model as a whole: a mix goes in, a bass that fits it comes out."""
+"""The reference model as a whole: a mix goes in, a bass that fits it comes out.
+
+The chain has three steps, each of which stands here alone:
+
+    mix -> level of training -> encoder    `encode_mix`
+    noise -> sampler -> latent             `generate_latents`
+    latent -> decoder -> level of the mix, within full scale    `decode`
+
+`BassAccompaniment.accompany` runs it on arrays. What stands between two steps can be kept, so that a mix is encoded
+once for many basses, and the first and the last step also go block by block, for files of any length.
+"""
 
 import contextlib
 import functools
-import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bassbench.audio import SAMPLE_RATE
 from bassbench.cache import content_hash
 from bassbench.errors import BadInputError, check_limits, unknown_name
-from bassbench.training.pretrained import has_fast_bfloat16, hub_folder, read_metadata
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec import CHUNK
 from reference_model.diffusion import Schedule, cosine, denoiser, falling_levels
 from reference_model.grounding import grounded
 from reference_model.guidance import guided
-from reference_model.inference import prepared
-from reference_model.latents import encoder_hash
-from reference_model.presets import R_TIME, SAMPLE_RATE
+from reference_model.inference import prepared, windowed
+from reference_model.presets import R_TIME
 from reference_model.sampler import SAMPLERS, noise_for_seeds
 from reference_model.unet import UNet
-from reference_model.windows import windowed
 
-WEIGHTS = Path(__file__).parent / "weights"
 OnStep = Callable[[int], None]
 
 # Level of the training mixes, root mean square below full scale. A mix outside is brought to the nearer end.
 _QUIETEST, _LOUDEST = 10 ** (-26 / 20), 10 ** (-17 / 20)
 # Median level of the training basses (16 renderings; four in five lie within 3 dB of it).
 _BASS_LEVEL = 10 ** (-22 / 20)
-
-
-class UnrecordedEncodersWarning(UserWarning):
-    """A U-Net's file does not say which autoencoders it was trained on, so a mismatch would go unseen."""
+_PEAK = np.float32(0.999)
+"""Peak that no bass exceeds."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,37 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class EncodedMix:
+    """Mixes as the model sees them: all that it needs for any number of basses."""
+
+    latent: Tensor
+    """`(batch, mix_dims, frames)`, 4096 samples a frame, of the mixes times their gain."""
+    gain: np.ndarray
+    """`mix_gain` of the mixes, `(batch, 1, 1)`; what is decoded is divided by it."""
+    samples: int
+    """Length of the mixes and so of the basses."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["EncodedMix"]) -> "EncodedMix":
+        """One batch of several, all of one length."""
+        latent, gain = torch.cat([part.latent for part in parts]), np.concatenate([part.gain for part in parts])
+        return cls(latent, gain, parts[0].samples)
+
+    def __getitem__(self, clips: slice | Sequence[int]) -> "EncodedMix":
+        """The mixes of some places in the batch."""
+        return EncodedMix(self.latent[clips], self.gain[clips], self.samples)
+
+
+class Basses(NamedTuple):
+    """What was decoded for a batch of mixes."""
+
+    audio: np.ndarray
+    """`(batch, 2, samples)`, float32, within full scale."""
+    excess: np.ndarray
+    """`(batch,)`: by what factor each bass was turned down to stay within full scale; 1 where it was not."""
+
+
+@dataclass(frozen=True)
 class BassAccompaniment:
     """Two autoencoders and a U-Net; an `Accompanist` for the suite."""
 
@@ -81,7 +115,7 @@ class BassAccompaniment:
     bass_autoencoder: Autoencoder
     unet: UNet
     sampling: Sampling = Sampling()
-    name: str = "reference"
+    name: str = "reference model"
     sample_rate: int = SAMPLE_RATE
     batch_size: int = 16
     """Clips at a time; it changes the memory needed, not the result."""
@@ -105,9 +139,15 @@ class BassAccompaniment:
         return self.unet.input.weight.device
 
     @property
-    def _coded_together(self) -> int:
-        # Spectra of long clips are large: on a CPU one clip at a time halves the time that a batch of them takes.
-        return 1 if self.device.type == "cpu" else 4
+    def version(self) -> str:
+        """Hash of all weights, eight hexadecimal digits: results of other weights are other results."""
+        return networks_hash(self.mix_autoencoder, self.bass_autoencoder, self.unet)
+
+    @property
+    def codec_key(self) -> str:
+        """Hash of all that `codec` depends on."""
+        tensors = self.bass_autoencoder.state_dict()
+        return content_hash(*(tensors[name].cpu().numpy().tobytes() for name in sorted(tensors)))
 
     def accompany(
         self,
@@ -130,35 +170,37 @@ class BassAccompaniment:
         basses = []
         for start in range(0, len(mix), self.batch_size):
             these = slice(start, start + self.batch_size)
-            gain = level_gain(_rms(mix[these]))
-            mix_latent = self.encode_mix(mix[these], gain)
+            encoded = self.encode_mix(mix[these])
             style_mean = None
             if style is not None:
                 style_mean = self.style_mean(style if len(style) == 1 else style[these])
             latent = self.generate_latents(
-                mix_latent, seeds=seeds[these], style_mean=style_mean, sampling=sampling, on_step=on_step
+                encoded.latent, seeds=seeds[these], style_mean=style_mean, sampling=sampling, on_step=on_step
             )
-            bass = self.decode(latent, mix.shape[2])
-            peak = np.maximum(bass.max(axis=(1, 2), keepdims=True), -bass.min(axis=(1, 2), keepdims=True))
-            bass /= output_divisor(gain, peak)
-            basses.append(bass)
+            basses.append(self.decode(latent, encoded).audio)
         return basses[0] if len(basses) == 1 else np.concatenate(basses)
 
-    def encode_mix(self, mix: np.ndarray, gain: np.ndarray | float = 1.0) -> Tensor:
-        """Latents `(batch, mix_dims, frames)`, 4096 samples a frame, of mixes times their `gain` `(batch, 1, 1)`."""
-        gain = np.broadcast_to(np.float32(gain), (len(mix), 1, 1))
-        latents = []
-        for start in range(0, len(mix), self._coded_together):
-            these, size = slice(start, start + self._coded_together), CHUNK * R_TIME
-            blocks = (mix[these, :, at : at + size] * gain[these] for at in range(0, mix.shape[2], size))
-            pieces = codec.encode_stream(self.mix_autoencoder, map(torch.from_numpy, blocks))
-            latents.append(torch.cat(list(pieces), dim=2))
-        return torch.cat(latents)
+    # Mix and style -> what the U-Net and the sampler are given
+
+    def encode_mix(self, mix: np.ndarray) -> EncodedMix:
+        """Mixes `(batch, 2, samples)`, float32, at the level of training and encoded."""
+        groups = [mix[these] for these in self._groups(len(mix))]
+        return EncodedMix.joined([self.encode_mix_stream(_blocks(one), _rms(one), one.shape[2]) for one in groups])
+
+    def encode_mix_stream(self, blocks: Iterable[np.ndarray], rms: np.ndarray, samples: int) -> EncodedMix:
+        """The same of mixes in blocks `(batch, 2, some)`, whose root mean square `(batch, 1, 1)` is known."""
+        gain = mix_gain(rms)
+        return EncodedMix(_encoded(self.mix_autoencoder, blocks, gain), gain, samples)
 
     def style_mean(self, style: np.ndarray) -> Tensor:
-        """Mean over time of the latents of styles `(batch, 2, samples)` times their `style_gain`: `(batch, dims)`."""
-        louder = np.asarray(style, np.float32) * style_gain(_rms(style))
-        return codec.encode(self.bass_autoencoder, torch.from_numpy(louder)).mean(dim=2)
+        """Mean over time `(batch, dims)` of the latents of styles `(batch, 2, samples)` at the level of training."""
+        return self.style_mean_stream(_blocks(np.asarray(style, np.float32)), _rms(style))
+
+    def style_mean_stream(self, blocks: Iterable[np.ndarray], rms: np.ndarray) -> Tensor:
+        """The same of styles in blocks `(batch, 2, some)`, whose root mean square `(batch, 1, 1)` is known."""
+        return _encoded(self.bass_autoencoder, blocks, style_gain(rms)).mean(dim=2)
+
+    # Noise -> latent
 
     @torch.inference_mode()
     def generate_latents(
@@ -198,17 +240,34 @@ class BassAccompaniment:
             latent = sampler(denoise, noise, levels, self.schedule, on_step=on_step, **fresh)
         return latent[..., :frames]
 
-    def decode(self, latent: Tensor, samples: int | None = None) -> np.ndarray:
-        """Audio `(batch, 2, samples)` of bass latents; `samples` cuts what the padding added."""
-        audio = np.empty((len(latent), 2, latent.shape[-1] * R_TIME if samples is None else samples), np.float32)
-        for start in range(0, len(latent), self._coded_together):
-            these, at = slice(start, start + self._coded_together), 0
-            for piece in codec.decode_stream(self.bass_autoencoder, latent[these], samples):
-                audio[these, :, at : at + piece.shape[2]] = piece.cpu().numpy()
-                at += piece.shape[2]
-        return audio
+    # Latent -> bass
 
-    def through_codec(self, bass: np.ndarray, *, network: bool = True) -> np.ndarray:
+    def decode(self, latent: Tensor, mix: EncodedMix) -> Basses:
+        """The basses of latents `(batch, bass_dims, frames)` for these mixes, as loud as they ask for.
+
+        A bass that would exceed full scale is turned down as a whole.
+        """
+        audio, excess = np.empty((len(latent), 2, mix.samples), np.float32), []
+        for these in self._groups(len(latent)):
+            limiter, at = Limiter(mix.gain[these]), 0
+            for piece in self.decode_stream(latent[these], mix.samples, limiter):
+                audio[these, :, at : at + piece.shape[2]] = piece
+                at += piece.shape[2]
+            audio[these] /= limiter.divisor
+            excess.append(limiter.excess)
+        return Basses(audio, np.concatenate(excess))
+
+    def decode_stream(self, latent: Tensor, samples: int, limiter: "Limiter") -> Iterator[np.ndarray]:
+        """Pieces `(batch, 2, some)`, `samples` in all, that become the basses once divided by `limiter.divisor`.
+
+        The divisor is known after the last piece.
+        """
+        for piece in codec.decode_stream(self.bass_autoencoder, latent, samples):
+            audio = piece.cpu().numpy()
+            limiter.see(audio)
+            yield audio
+
+    def codec(self, bass: np.ndarray, *, network: bool = True) -> np.ndarray:
         """What the bass autoencoder makes of a bass `(2, samples)`; without `network` its linear path alone.
 
         Raises:
@@ -218,8 +277,37 @@ class BassAccompaniment:
         latent = codec.encode(coder, torch.from_numpy(_floats(bass, "bass"))[None])
         return codec.decode(coder, latent, bass.shape[1], network=network)[0].cpu().numpy()
 
+    def _groups(self, clips: int) -> Iterator[slice]:
+        # Spectra of long clips are large: on a CPU one clip at a time halves the time that a batch of them takes.
+        size = 1 if self.device.type == "cpu" else 4
+        return (slice(start, start + size) for start in range(0, clips, size))
 
-def level_gain(rms: np.ndarray) -> np.ndarray:
+
+class Limiter:
+    """What decoded basses are divided by: the gain of their mixes, or more to stay within full scale."""
+
+    def __init__(self, gain: np.ndarray) -> None:
+        """Of mixes of this gain `(batch, 1, 1)`."""
+        self.gain = gain
+        self.peak = np.zeros_like(gain)
+
+    def see(self, piece: np.ndarray) -> None:
+        """Take a piece `(batch, 2, some)` of the decoded basses into account."""
+        highest, lowest = piece.max(axis=(1, 2), keepdims=True), piece.min(axis=(1, 2), keepdims=True)
+        self.peak = np.maximum(self.peak, np.maximum(highest, -lowest))
+
+    @property
+    def divisor(self) -> np.ndarray:
+        """`(batch, 1, 1)`."""
+        return np.maximum(self.gain, self.peak / _PEAK)
+
+    @property
+    def excess(self) -> np.ndarray:
+        """By how much more than the gain each bass is divided, `(batch,)`."""
+        return (self.divisor / self.gain)[:, 0, 0]
+
+
+def mix_gain(rms: np.ndarray) -> np.ndarray:
     """Factor that brings mixes of the root mean squares `rms` into the range of levels that the model was trained on.
 
     Not in the paper. The bass is divided by it again, so a quieter mix gets the same bass, as much quieter.
@@ -238,59 +326,8 @@ def style_gain(rms: np.ndarray) -> np.ndarray:
     return np.where(rms < 1e-5, 1.0, gain).astype(np.float32)
 
 
-def output_divisor(gain: np.ndarray, peak: np.ndarray) -> np.ndarray:
-    """What decoded basses of these peaks are divided by: the gain of their mixes, or more to stay within full scale."""
-    return np.maximum(gain, peak / np.float32(0.999))
-
-
-def _rms(mix: np.ndarray) -> np.ndarray:
-    square = np.stack([sum(float(np.vdot(channel, channel)) for channel in clip) for clip in mix])
-    return np.sqrt(square / (mix.shape[1] * mix.shape[2]))[:, None, None]
-
-
-def load(
-    name_or_path: str | Path = "small", device: torch.device | str = "cpu", *, revision: str | None = None
-) -> BassAccompaniment:
-    """The reference model: shipped weights by name, a folder with the same three files, or a model on the Hub.
-
-    A model on the Hugging Face Hub is pinned: "org/name@revision", or "org/name" and `revision`, a commit or a tag.
-
-    Raises:
-        BadInputError: an unknown name, a missing or damaged file, files that do not belong together, or no network.
-    """
-    folder = _weights_folder(name_or_path, revision)
-    device = torch.device(device)
-    mix_autoencoder = Autoencoder.from_pretrained(folder / "mix_autoencoder.safetensors", device)
-    bass_autoencoder = Autoencoder.from_pretrained(folder / "bass_autoencoder.safetensors", device)
-    model = BassAccompaniment(
-        mix_autoencoder=mix_autoencoder,
-        bass_autoencoder=bass_autoencoder,
-        unet=UNet.from_pretrained(folder / "unet.safetensors", device),
-        bfloat16=device.type in ("cuda", "cpu") and has_fast_bfloat16(device.type),
-    )
-    recorded = read_metadata(folder / "unet.safetensors").get("encoders")
-    if recorded is None:
-        message = f"{folder / 'unet.safetensors'} does not say which autoencoders it was trained on"
-        warnings.warn(message, UnrecordedEncodersWarning, stacklevel=2)
-        return model
-    for which, autoencoder in (("mix", mix_autoencoder), ("bass", bass_autoencoder)):
-        if not isinstance(recorded, dict) or not isinstance(recorded.get(which), str):
-            raise BadInputError(f"{folder / 'unet.safetensors'}: the header names no {which} autoencoder; get it anew")
-        if recorded[which] != encoder_hash(autoencoder):
-            raise BadInputError(
-                f"{folder}: unet.safetensors was trained on the latents of another {which} autoencoder than "
-                f"{which}_autoencoder.safetensors; put files of one training together"
-            )
-    return model
-
-
-def weights_hash(model: BassAccompaniment) -> str:
-    """Eight hexadecimal digits of all weights: results of other weights are other results."""
-    return networks_hash(model.mix_autoencoder, model.bass_autoencoder, model.unet)
-
-
 def networks_hash(*networks: nn.Module) -> str:
-    """The same of some networks: what one of them alone decides stays valid when another is trained further."""
+    """Hash of some networks' weights: what they alone decide stays valid when others are trained further."""
     parts: list[bytes | str] = []
     for network in networks:
         for name, tensor in sorted(network.state_dict().items()):
@@ -298,19 +335,20 @@ def networks_hash(*networks: nn.Module) -> str:
     return content_hash(*parts)[:8]
 
 
-def _weights_folder(name_or_path: str | Path, revision: str | None) -> Path:
-    for folder in (WEIGHTS / str(name_or_path), Path(name_or_path)):
-        if folder.is_dir():
-            return folder
-    name, _, pinned = str(name_or_path).partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        shipped = sorted(path.name for path in WEIGHTS.glob("*") if path.is_dir())
-        raise unknown_name("weights", str(name_or_path), shipped, "a folder of weights")
-    if not (revision or pinned):
-        raise BadInputError(
-            f"no folder '{name_or_path}'; a model on the Hugging Face Hub needs its revision: {name}@COMMIT_OR_TAG"
-        )
-    return hub_folder(name, revision or pinned)
+def _rms(audio: np.ndarray) -> np.ndarray:
+    square = np.stack([sum(float(np.vdot(channel, channel)) for channel in clip) for clip in audio])
+    return np.sqrt(square / (audio.shape[1] * audio.shape[2]))[:, None, None]
+
+
+def _blocks(audio: np.ndarray) -> Iterator[np.ndarray]:
+    size = CHUNK * R_TIME
+    return (audio[:, :, at : at + size] for at in range(0, audio.shape[2], size))
+
+
+def _encoded(autoencoder: Autoencoder, blocks: Iterable[np.ndarray], gain: np.ndarray) -> Tensor:
+    """Latents `(batch, dims, frames)` of blocks `(batch, 2, some)` times `gain` `(batch, 1, 1)`."""
+    levelled = (torch.from_numpy(block * gain) for block in blocks)
+    return torch.cat(list(codec.encode_stream(autoencoder, levelled)), dim=2)
 
 
 def _checked(mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -105,7 +105,7 @@ def test_style_grounding_moves_the_timbre_towards_the_style(
 
     def distance(style: np.ndarray | None) -> float:
         latent = model.generate_latents(
-            model.encode_mix(clips[0].mix[None]),
+            model.encode_mix(clips[0].mix[None]).latent,
             seeds=[0],
             style_mean=None if style is None else model.style_mean(style),
             sampling=Sampling(steps=8),

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
-from reference_model.pipeline import BassAccompaniment, Sampling, load
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 
 def tiny_model(weights: Path) -> BassAccompaniment:

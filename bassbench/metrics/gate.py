@@ -67,7 +67,7 @@ def gate(
         return GateReport(nan, nan, nan, nan, nan, ("broken",))
     rms_db = decibels(rms(audio))
     relative_db = float("nan") if reference is None else rms_db - decibels(rms(reference))
-    clipping = float(np.mean(np.abs(audio) >= _FULL_SCALE))
+    clipping = clipping_share(audio)
     dc = dc_share(audio)
     silent = rms_db < limits.silent_db
     stuck = 0.0 if silent else stuck_share(bass_pitch(audio, sample_rate))
@@ -90,6 +90,11 @@ def rms(audio: np.ndarray) -> float:
 def decibels(amplitude: float) -> float:
     """20 log10 of an amplitude, not below -200."""
     return float(20 * np.log10(max(amplitude, 1e-10)))
+
+
+def clipping_share(audio: np.ndarray) -> float:
+    """Share of samples at full scale or beyond."""
+    return float(np.mean(np.abs(audio) >= _FULL_SCALE))
 
 
 def dc_share(audio: np.ndarray) -> float:

@@ -7,7 +7,8 @@ import torch
 
 from bassbench.audio import SAMPLE_RATE
 from reference_model.autoencoder import Autoencoder
-from reference_model.pipeline import BassAccompaniment, load
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment
 from reference_model.presets import AUTOENCODERS, R_TIME
 from reference_model.unet import UNETS, UNet
 

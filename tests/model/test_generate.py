@@ -17,7 +17,8 @@ from bassbench.errors import BadInputError
 from bassbench.songs.arrangement import Note
 from reference_model import generate as generate_module
 from reference_model.generate import Options, accompany_file, generate
-from reference_model.pipeline import BassAccompaniment, Sampling, load
+from reference_model.loading import load
+from reference_model.pipeline import BassAccompaniment, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +168,13 @@ def test_bad_options_get_one_line(
     weights: Path, mix_file: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for arguments, expected in (
-        (["--weights", "grand"], "no weights named"),
+        (["--weights", "grand"], "no weights 'grand'"),
         (["--steps", 0], "steps"),
         (["--phi", 2], "phi"),
         (["--grounding", -1], "grounding"),
         (["--temperature", 0], "temperature"),
         (["--device", "warp"], "device 'warp'"),
-        (["--variations", 0], "--variations must be from 1 to 99"),
+        (["--variations", 0], "--variations takes 1 to 100"),
         (["-o", mix_file], "overwrite"),
         (["-o", mix_file.with_suffix(".txt")], "can write .wav or .flac"),
         (["-o", mix_file / "below.wav"], "cannot write"),
@@ -198,4 +199,4 @@ def test_a_file_of_the_default_name_is_not_overwritten(weights: Path, mix_file: 
     with pytest.raises(BadInputError, match=r"mix.bass.wav: is there already.*-o, or give --overwrite"):
         generate(options)
     assert mine.read_bytes() == b"my own take"
-    assert generate(dataclasses.replace(options, overwrite=True)) == generate(options) == mine
+    assert generate(dataclasses.replace(options, overwrite=True)) == generate(options) == [mine]

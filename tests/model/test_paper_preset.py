@@ -16,7 +16,8 @@ from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss
 from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encode_pair, latent_pairs
-from reference_model.pipeline import Sampling, load
+from reference_model.loading import load
+from reference_model.pipeline import Sampling
 from reference_model.presets import AUTOENCODERS, R_TIME, Stage
 from reference_model.train_autoencoder import TrainAutoencoder, prepare, train_step
 from reference_model.unet import UNETS, UNet

@@ -15,7 +15,8 @@ from bassbench.songs.clips import cached_clip, clip_requests
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import level_error
-from reference_model.pipeline import WEIGHTS, Sampling
+from reference_model.loading import WEIGHTS
+from reference_model.pipeline import Sampling
 from reference_model.presets import AUTOENCODERS
 from reference_model.unet import UNETS
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reference_model.windows import window_starts, windowed
+from reference_model.inference import window_starts, windowed
 
 
 def smooth(noisy: Tensor, level: Tensor, mix: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ from tiny_studies import SAMPLES, few_clips, made_row, use_made_songs
 from bassbench.embedders import cache as embedding_cache
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.results.rows import Row, RowStore
+from bassbench.songs.clips import cached_clip
 from bassbench.songs.song_bank import Song
 from bassbench.suite.anchors import REAL, real
 from experiments import playing, studies
 from experiments.cfg_sweep import DIFFERENCE, STUDY, SYSTEM, CFGSweep, cells, findings, rescale_text
 from experiments.player import Player
 from experiments.playing import CHORDS, CLIPPING, COLLAPSED, FAD, LEVEL, MATCH
+from reference_model import codec
 from reference_model.pipeline import BassAccompaniment, Sampling
 
 
@@ -94,7 +96,7 @@ def test_the_player_pairs_noise_and_does_not_depend_on_the_batch(config: CFGSwee
     model = dataclasses.replace(studies.load_model(str(weights), "cpu"), bfloat16=False)
     requests = tuple(playing.split_songs(4, 5)[1])
     sampling = Sampling(steps=2)
-    one, many = (list(Player(model, requests, 0, size).basses(sampling)) for size in (1, 4))
+    one, many = ([take.audio for take in Player(model, requests, 0, size).basses(sampling)] for size in (1, 4))
     assert [audio.shape for audio in one] == [(2, SAMPLES)] * 4
     for first, second in zip(one, many, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-4)
@@ -182,3 +184,20 @@ def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--quick" in told and "minutes on two cores" in told and "--full" in told and "--no-full" not in told
     for size in (CFGSweep(), STUDY.quick, STUDY.full):
         size.validate()
+
+
+def test_what_is_scored_is_what_accompany_returns_and_clipping_is_measured_before_it_is_limited(
+    config: CFGSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, player = config.subjects()
+    decode_stream, loud = codec.decode_stream, 400
+    monkeypatch.setattr(codec, "decode_stream", lambda *options: (loud * piece for piece in decode_stream(*options)))
+    sampling = Sampling(steps=1)
+    take = next(player.basses(sampling, of=[2]))
+    mix = cached_clip(player.requests[2]).mix
+    (expected,) = player.model.accompany(mix[None], seeds=[studies.clip_seed(0, 2)], sampling=sampling)
+    np.testing.assert_array_equal(take.audio, expected)
+    assert np.abs(take.audio).max() == pytest.approx(0.999) and take.excess > 2
+    heard, limited = judge.hear(2, take.audio, excess=take.excess), judge.hear(2, take.audio)
+    assert heard.clipping == pytest.approx(np.mean(np.abs(take.audio * take.excess) >= 0.999), abs=1e-6)
+    assert heard.clipping > 10 * limited.clipping and heard.level == limited.level

@@ -31,7 +31,7 @@ from experiments.length import (
 from experiments.medley import Medleys, within
 from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED
 from reference_model import train_diffusion
-from reference_model.pipeline import BassAccompaniment, weights_hash
+from reference_model.pipeline import BassAccompaniment
 from reference_model.unet import UNETS, UNet
 
 FRAMES = SAMPLES // 4096
@@ -94,7 +94,7 @@ def test_a_run_writes_everything_and_a_second_computes_nothing(
             assert np.mean(parts) == pytest.approx(found[system, 128, None, metric].value)
     assert found[SHIPPED, 128, None, MATCH].value != found[BIASLESS, 128, None, MATCH].value
     assert {row.setting.get("weights") for row in rows if row.system == SHIPPED} == {
-        weights_hash(studies.load_model(config.weights, "cpu"))
+        studies.load_model(config.weights, "cpu").version
     }
     assert "The paper's dynamic positional bias" in capsys.readouterr().out
 
@@ -144,10 +144,10 @@ def test_medleys_hold_every_song_equally_often_at_every_place(requests: list[Cli
     medleys = Medleys(model, tuple(requests), matcher, 32)
     assert medleys.song_frames == FRAMES
     assert medleys.starts(128) == medleys.starts(64) == [0, 64, 128] and len(medleys.starts(32)) == 6
-    whole = medleys.mix(0, 3 * FRAMES)
-    alone = model.encode_mix(cached_clip(requests[1]).mix[None])[0]
+    whole = medleys.mixes([0], 3 * FRAMES).latent[0]
+    alone = model.encode_mix(cached_clip(requests[1]).mix[None]).latent[0]
     torch.testing.assert_close(whole[:, FRAMES : 2 * FRAMES], alone, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(medleys.mix(128, 128), torch.cat([whole[:, 128:], whole[:, :64]], dim=1))
+    torch.testing.assert_close(medleys.mixes([128], 128).latent[0], torch.cat([whole[:, 128:], whole[:, :64]], dim=1))
 
     real = np.concatenate([cached_clip(requests[song]).bass for song in (2, 0)], axis=1)
     heard = medleys.hear(128, real)

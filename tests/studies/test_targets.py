@@ -29,7 +29,7 @@ from experiments.targets import CHORD, CODEC_RATIO, COLLAPSED, Evaluate, target_
 SAMPLES = 36 * 4096
 
 
-@pytest.mark.filterwarnings("ignore::reference_model.pipeline.UnrecordedEncodersWarning")
+@pytest.mark.filterwarnings("ignore::reference_model.loading.UnrecordedEncodersWarning")
 @pytest.mark.filterwarnings("ignore::bassbench.metrics.fad.FewWindowsWarning")
 def test_a_run_writes_every_number_and_a_second_computes_nothing(
     weights: Path, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
