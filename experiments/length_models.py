@@ -11,10 +11,10 @@ import torch
 from bassbench.cache import content_hash
 from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encoder_hash, song_latents
 from reference_model.pipeline import BassAccompaniment
 from reference_model.positional_bias import PositionalBias, Positions
+from reference_model.train_diffusion import TrainingConfig
 from reference_model.unet import UNet
 
 WIDTHS = (64, 96, 128, 160)

@@ -16,8 +16,7 @@ import numpy as np
 from bassbench.audio import SAMPLE_RATE, resample
 from contrastive.encoder import Matcher
 from contrastive.features import VERSION as FEATURES_VERSION
-from contrastive.features import features
-from contrastive.sampling import Place, view
+from contrastive.features import Place, features, view
 from contrastive.scoring import score_features
 
 _RATE = 22_050

@@ -21,7 +21,8 @@ from experiments.length_models import without_bias
 from experiments.medley import Medleys, within
 from reference_model import train_diffusion
 from reference_model.pipeline import BassAccompaniment, weights_hash
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 FRAMES = SAMPLES // 4096
 
@@ -155,7 +156,7 @@ def test_chords_are_cut_to_the_passage() -> None:
 
 
 def test_a_bias_that_is_taken_away_is_zero_and_the_rest_stays() -> None:
-    unet = UNet(UNETS["tiny"])
+    unet = UNet(PRESETS["tiny"].unet)
     plain = without_bias(unet)
     changed = {n for n, p in plain.named_parameters() if not torch.equal(p, dict(unet.named_parameters())[n])}
     assert changed and all("bias.layers.4" in name for name in changed)
