@@ -44,12 +44,10 @@ class TrainingConfig(RunSettings):
     variants: int = 1
     """Renderings of each song."""
     validation_songs: int = 64
-    steps: int | None = None
     batch_size: int | None = None
     """Pairs of all processes together; each brings its bass and one from elsewhere in its song."""
     accumulate: int = 1
     """Parts of a batch that are embedded one after the other, to fit memory; the negatives stay those of all."""
-    learning_rate: float | None = None
     seconds: float = 8.0
     """Length of a training crop."""
     alike: float = 0.9
@@ -217,10 +215,8 @@ def main() -> None:
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         sizes = preset_of(config).sizes
         if config.dry_run:
-            values = dataclasses.asdict(config)
-            del values["variant"]
             with torch.device("meta"):
-                print(describe(values, {"matcher": Matcher(sizes)}))
+                print(describe(config, {"matcher": Matcher(sizes)}))
             return
         with config.held() as accelerator:
             with accelerator.main_process_first():

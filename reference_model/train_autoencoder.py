@@ -22,14 +22,7 @@ from torch import Tensor
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.stems.training_data import training_stems
 from bassbench.training.checkpoint import RunFolder, State, step_generator, warmed_cosine
-from bassbench.training.loop import (
-    Measure,
-    Training,
-    added_up,
-    describe,
-    example_generator,
-    update_average,
-)
+from bassbench.training.loop import Measure, Training, added_up, describe, example_generator, update_average
 from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
@@ -48,9 +41,6 @@ class TrainAutoencoder(RunSettings):
     preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "small"
     variant: Annotated[Preset | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
     """What to train instead of the row of `PRESETS`, for a study of variants: `preset` then only names it."""
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
     adversarial_start: int | None = None
     linear_path: bool | None = None
     """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
@@ -362,9 +352,8 @@ def dry_run(settings: TrainAutoencoder) -> str:
         networks: dict[str, torch.nn.Module] = {"autoencoder": Autoencoder(settings.config)}
         if settings.recipe.adversarial_start is not None:
             networks["critics"] = Critics(settings.config.window, settings.config.hop)
-    values = {**dataclasses.asdict(settings), **dataclasses.asdict(settings.recipe)}
-    del values["variant"]
-    return describe({**values, "autoencoder": settings.config.to_dict()}, networks)
+    filled_in = dataclasses.asdict(settings.recipe)
+    return describe(settings, networks, **filled_in, autoencoder=settings.config.to_dict())
 
 
 def main() -> None:

@@ -21,14 +21,7 @@ from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.stems.shard_files import is_sharded
 from bassbench.training import settings as run_settings
 from bassbench.training.checkpoint import State, settings_of, step_generator, warmed_cosine
-from bassbench.training.loop import (
-    Measure,
-    Training,
-    added_up,
-    describe,
-    example_generator,
-    update_average,
-)
+from bassbench.training.loop import Measure, Training, added_up, describe, example_generator, update_average
 from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
@@ -56,10 +49,6 @@ class TrainingConfig(RunSettings):
     """How attention knows where a frame is: the paper's dynamic bias, or what the study of lengths compares it with."""
     widths: tuple[int, ...] | None = None
     """Channels at each resolution of the U-Net."""
-    steps: int | None = None
-    batch_size: int | None = None
-    """Of all processes together."""
-    learning_rate: float | None = None
     mix_autoencoder: Path | None = None
     """Default: the preset's own, where its weights are shipped."""
     bass_autoencoder: Path | None = None
@@ -402,10 +391,8 @@ def main() -> None:
     with exit_on_bad_input():
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
-            values = dataclasses.asdict(config)
-            del values["variant"]
             with torch.device("meta"):
-                print(describe(values, {"unet": UNet(unet_config(config))}))
+                print(describe(config, {"unet": UNet(unet_config(config))}))
             return
         mix_path, bass_path = autoencoder_paths(config)
         with config.held() as accelerator:

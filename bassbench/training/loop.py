@@ -6,6 +6,7 @@ that adds up smaller batches see the same batch and give the same losses.
 
 import abc
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -261,8 +262,9 @@ class Throughput:
         return rates
 
 
-def describe(config: Mapping[str, Any], networks: dict[str, nn.Module]) -> str:
-    """What `--dry-run` prints: the resolved configuration and the number of parameters, as JSON."""
-    values = json.loads(json.dumps(config, default=str))
+def describe(settings: RunSettings, networks: dict[str, nn.Module], **more: Any) -> str:
+    """What `--dry-run` prints: the resolved settings, and `more` of them, and the number of parameters, as JSON."""
+    told = {**dataclasses.asdict(settings), **more}
+    values = json.loads(json.dumps({name: told[name] for name in told if name != "variant"}, default=str))
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     return json.dumps({"config": values, "parameters": counts}, indent=1)

@@ -17,7 +17,7 @@ from bassbench.training.pretrained import has_fast_bfloat16
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """The settings that all trainers share."""
+    """The settings that all trainers share; what is None is the preset's."""
 
     run: Path
     """Folder for log, checkpoint and weights."""
@@ -25,6 +25,10 @@ class RunSettings:
     """Split of the song bank to train on, or a folder of stems."""
     validation_data: str = "validation"
     """The same, to validate on."""
+    steps: int | None = None
+    batch_size: int | None = None
+    """Of all processes together."""
+    learning_rate: float | None = None
     accumulate: int = 1
     """Micro-batches that are added up to a step, to fit memory."""
     seed: int = 0
