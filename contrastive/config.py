@@ -1,9 +1,9 @@
-"""Sizes of the matcher: what it hears, how large its towers are, and the three presets."""
+"""Sizes of the matcher: what it hears, how large its towers are, and the three presets with their training."""
 
 import math
 from dataclasses import dataclass
 
-SAMPLE_RATE = 44_100
+from bassbench.audio import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,25 @@ class MatcherConfig:
 MIN_SECONDS = 5.0
 """Shorter clips are refused: too little music to tell whether a bass fits."""
 
+
+@dataclass(frozen=True)
+class Preset:
+    """The sizes of a matcher, and how it is trained: one row of `MATCHERS`."""
+
+    sizes: MatcherConfig
+    steps: int
+    batch_size: int
+    learning_rate: float
+    songs: int | None
+    """Of the bank's train split; None: all."""
+
+
+# tiny is for tests, small the shipped weights; the paper gives no size.
+# fmt: off
 MATCHERS = {
-    #                     width blocks dims
-    "tiny": MatcherConfig(24, 1, 24),  # for tests
-    "small": MatcherConfig(192, 4, 96),  # the shipped weights
-    "paper": MatcherConfig(576, 8, 288),  # the paper gives no size
+    #                            width blocks dims     steps  batch  rate  songs
+    "tiny":  Preset(MatcherConfig( 24, 1,  24),           20,     4, 3e-3, None),
+    "small": Preset(MatcherConfig(192, 4,  96),        1_100,    24, 2e-3, 1_200),
+    "paper": Preset(MatcherConfig(576, 8, 288),      100_000,   256, 3e-4, None),
 }
+# fmt: on

@@ -7,6 +7,7 @@ transposition is a step along the bins and a delay is a step along the frames.
 
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
@@ -53,6 +54,29 @@ def features(audio: np.ndarray, config: FeatureConfig) -> np.ndarray:
         return np.zeros((config.bins, frames), dtype=np.uint8)
     steps = (decibels - level - FLOOR) * STEPS_PER_DECIBEL
     return steps.round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tower looks at a song: feature frame of the start, feature frames per frame seen, semitones up."""
+
+    start: float
+    rate: float
+    semitones: int
+
+
+def view(features: np.ndarray, place: Place, frames: int, config: FeatureConfig) -> np.ndarray:
+    """What a tower sees, uint8 `(view + upper bands, frames)`, of features `(bins, song frames)` from a place on.
+
+    Music that is seen `semitones` higher is seen from lower down. Frames beyond the ends repeat the last one.
+    """
+    columns = np.rint(place.start + place.rate * np.arange(frames)).astype(int).clip(0, features.shape[1] - 1)
+    bottom = (config.room - place.semitones) * config.bins_per_semitone
+    if not 0 <= bottom <= 2 * config.room * config.bins_per_semitone:
+        raise ValueError(f"there is room for {config.room} semitones up and down, not {place.semitones}")
+    first, last = columns.min(), columns.max() + 1
+    seen = np.concatenate([features[bottom : bottom + config.view, first:last], features[config.pitched :, first:last]])
+    return seen[:, columns - first]
 
 
 def clip_level(decibels: Tensor) -> float:

@@ -13,8 +13,7 @@ from bassbench.audio import SAMPLE_RATE, resample
 from bassbench.errors import BadInputError
 from contrastive.config import MIN_SECONDS, FeatureConfig
 from contrastive.encoder import Matcher, network_input, similarity
-from contrastive.features import features
-from contrastive.sampling import Place, view
+from contrastive.features import Place, features, view
 
 WEIGHTS = Path(__file__).parent / "weights" / "small.safetensors"
 SILENT = -1.0

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from contrastive.batch import beat_frames
 from contrastive.config import FeatureConfig
 from contrastive.encoder import Matcher
-from contrastive.sampling import beat_frames
 from contrastive.scoring import score_features
 from contrastive.songs import SongFeatures
 

@@ -48,11 +48,11 @@ from experiments.studies import (
 )
 from reference_model import train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encoder_hash, song_latents
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.positional_bias import PositionalBias, Positions
 from reference_model.presets import R_TIME, SAMPLE_RATE
+from reference_model.train_diffusion import TrainingConfig
 from reference_model.unet import UNet
 
 WIDTHS = (64, 96, 128, 160)

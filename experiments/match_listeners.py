@@ -28,8 +28,7 @@ from bassbench.suite.anchors import Anchor, half_beat, noise, other_song
 from bassbench.workers import in_processes
 from contrastive.encoder import Matcher
 from contrastive.features import VERSION as FEATURES_VERSION
-from contrastive.features import features
-from contrastive.sampling import Place, view
+from contrastive.features import Place, features, view
 from contrastive.scoring import score_features
 from contrastive.songs import tonic_of
 from experiments import perturbations

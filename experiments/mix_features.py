@@ -33,15 +33,15 @@ from bassbench.songs.clips import HUMAN_MASTERED, ClipRequest, cached_clip, clip
 from bassbench.songs.render import Clip
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.diffusion_settings import SHIPPED
 from reference_model.harmony import HarmonyBands, harmony
 from reference_model.linear_path import stacked
-from reference_model.presets import AUTOENCODERS, R_TIME
+from reference_model.presets import PRESETS, R_TIME
+from reference_model.train_diffusion import SHIPPED
 
 _VERSION = "1"  # raise it when the features kept in the cache change
 _CONTEXT = 2
 _EVERY = 3  # of the training frames: neighbours say nearly the same
-_MIX = dataclasses.replace(AUTOENCODERS["small"]["mix"], weight_corner_hz=0.0, side_weight=1.0)
+_MIX = dataclasses.replace(PRESETS["small"].autoencoders["mix"], weight_corner_hz=0.0, side_weight=1.0)
 BINS = _MIX.network_bins
 
 

@@ -27,13 +27,13 @@ from experiments.figures import panels
 from experiments.studies import output_folder, refuse_other_pages
 from reference_model import train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.diffusion_settings import DEFAULTS, SHIPPED, TrainingConfig, autoencoder_paths
 from reference_model.latents import song_latents
-from reference_model.presets import AUTOENCODERS, PAPER_WEIGHTS, RECIPES, SMALL_WEIGHTS, AutoencoderConfig, Stage
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PAPER_WEIGHTS, PRESETS, SMALL_WEIGHTS, AutoencoderConfig, Stage
+from reference_model.train_diffusion import SHIPPED, TrainingConfig, autoencoder_paths
+from reference_model.unet import UNet
 
 NAME = "recipes"
-_SMALL, _PAPER = AUTOENCODERS["small"]["bass"], AUTOENCODERS["paper"]["bass"]
+_SMALL, _PAPER = PRESETS["small"].autoencoders["bass"], PRESETS["paper"].autoencoders["bass"]
 _PAPER_PCA = dataclasses.replace(
     _PAPER, stack=16, encoder=(), decoder=(Stage(1, 384, 4),), linear_path=True, top_hz=8_300.0, weight_corner_hz=250.0
 )
@@ -49,9 +49,9 @@ CODECS: dict[str, tuple[AutoencoderConfig, dict[str, Any]]] = {
 }
 """Configuration, and what differs from the recipe of `small`, of each variant of the bass autoencoder."""
 UNET_SIZES = {
-    "narrow": dataclasses.replace(UNETS["small"], widths=(64, 96, 128, 160)),
-    "small": UNETS["small"],
-    "wide": dataclasses.replace(UNETS["small"], widths=(192, 224, 256, 288)),
+    "narrow": dataclasses.replace(PRESETS["small"].unet, widths=(64, 96, 128, 160)),
+    "small": PRESETS["small"].unet,
+    "wide": dataclasses.replace(PRESETS["small"].unet, widths=(192, 224, 256, 288)),
 }
 _CODEC_FIELDS = ("pitch_kept", "level_error_db", "log_spectral_distance_db", "log_mel_distance_nat")
 
@@ -98,9 +98,8 @@ class Recipes:
     def _train_codec(self, name: str, folder: Path) -> None:
         config, changes = CODECS[name]
         paper = name.startswith("paper")
-        AUTOENCODERS[name] = {"bass": config}
-        RECIPES[name] = dataclasses.replace(
-            RECIPES["small"],
+        recipe = dataclasses.replace(
+            PRESETS["small"].autoencoder_recipe,
             steps=self.paper_steps if paper else self.codec_steps,
             batch_size=4 if paper else 8,
             **{"weights": SMALL_WEIGHTS, **changes},
@@ -109,13 +108,14 @@ class Recipes:
             which="bass",
             run=folder,
             preset=name,
+            variant=dataclasses.replace(PRESETS["small"], autoencoders={"bass": config}, autoencoder_recipe=recipe),
             clips=self.songs,
             fit_frames=10_240,
             validation_clips=6,
             threads=self.threads,
-            validate_every=max(RECIPES[name].steps // 4, 1),
+            validate_every=max(recipe.steps // 4, 1),
             log_every=5,
-            checkpoint_every=max(RECIPES[name].steps // 20 * 5, 5),
+            checkpoint_every=max(recipe.steps // 20 * 5, 5),
         )
         sources = [
             training_stems(data, "bass", count=count) for data, count in (("train", self.songs), ("validation", 6))
@@ -123,11 +123,10 @@ class Recipes:
         train_autoencoder.train(settings, *sources)
 
     def _train_unet(self, name: str, folder: Path) -> None:
-        preset = name.removeprefix("U-Net ")
-        UNETS[name], DEFAULTS[name] = UNET_SIZES[preset], DEFAULTS["small"]
         config = TrainingConfig(
             run=folder,
             preset=name,
+            variant=dataclasses.replace(PRESETS["small"], unet=UNET_SIZES[name.removeprefix("U-Net ")]),
             steps=self.unet_steps,
             songs=self.songs,
             validate_every=max(self.unet_steps // 4, 1),

@@ -1,12 +1,14 @@
-"""Presets: the sizes of the autoencoders, two kinds of audio, and how each is trained."""
+"""Presets: the sizes of the three networks, and how each is trained: one table, one row a preset."""
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import get_args
 
-from bassbench.errors import BadInputError
+from bassbench.audio import SAMPLE_RATE
+from bassbench.errors import BadInputError, unknown_name
+from reference_model.positional_bias import Positions
 
-SAMPLE_RATE = 44_100
 R_TIME = 4096
 """Samples per latent frame (the paper's r_time)."""
 
@@ -102,6 +104,111 @@ class AutoencoderConfig:
             raise BadInputError(f"this is not an autoencoder's configuration: {error}") from error
 
 
+@dataclass(frozen=True)
+class UNetConfig:
+    """Everything that determines a U-Net's tensors; it travels in the header of its weights.
+
+    `widths` are the channels at each resolution, each half as fine as the one before; `attention` is the number of
+    the coarsest resolutions that attend.
+    """
+
+    widths: tuple[int, ...]
+    attention: int
+    blocks: int = 2
+    """Residual blocks at each resolution on the way down; as many on the way up."""
+    heads: int = 4
+    level_dims: int = 32
+    """Channels of the sinusoidal embedding of the noise level."""
+    dropout: float = 0.0
+    mix_dims: int = 64
+    bass_dims: int = 32
+    positions: Positions = "dynamic"
+    """How attention knows where a frame is; the paper's, and that of weights that do not say, is "dynamic"."""
+
+    def __post_init__(self) -> None:
+        if self.positions not in get_args(Positions):
+            raise ValueError(f"positions are one of {', '.join(get_args(Positions))}, not {self.positions}")
+        if not self.widths or not 0 <= self.attention <= len(self.widths) or self.blocks < 1:
+            raise ValueError(f"a U-Net needs widths, blocks, and attention at no more than all resolutions: {self}")
+        if self.level_dims % 2 or any(width % self.heads for width in self.widths[-self.attention or None :]):
+            raise ValueError(f"level_dims must be even and the attending widths divide by the heads: {self}")
+
+    @property
+    def stride(self) -> int:
+        """Frames at the finest resolution in one frame of the coarsest."""
+        return 2 ** (len(self.widths) - 1)
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "UNetConfig":
+        """Inverse of `to_dict`; raises BadInputError for anything else."""
+        try:
+            return cls(**{**values, "widths": tuple(values["widths"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInputError(f"this is not a U-Net's configuration: {error}") from error
+
+
+PAPER_WEIGHTS = {"reconstruction": 25.0, "mssd": 0.002, "adversarial": 1.0}
+"""L = L_adv + 25 L_rec + 0.002 L_mssd."""
+SMALL_WEIGHTS = {
+    "reconstruction": 1.0,
+    "band_level": 0.5,
+    "frequency": 1.0,
+    "delay": 1.0,
+    "side": 0.25,
+    "adversarial": 0.02,
+}
+"""Not in the paper: the linear path already holds the magnitudes, most of what is left to learn is phase."""
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """How the autoencoders of a preset are trained; the command line may change any of it."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    betas: tuple[float, float]
+    cosine: bool
+    adversarial_start: int | None
+    """Step from which the critics play along; None: never."""
+    latent_noise: float
+    """Deviation of noise added to the decoder's input, so that generated latents are not foreign to it."""
+    gain_db: float
+    """Each crop is played up to this much louder or softer."""
+    resolutions: int | None
+    """Resolutions of the multi-scale loss drawn for each step; None: all."""
+    clip: float
+    """Largest gradient norm.  # Not in the paper."""
+    weights: dict[str, float]
+    """Of the losses."""
+
+
+@dataclass(frozen=True)
+class DiffusionRecipe:
+    """How the U-Net of a preset is trained, as far as presets differ."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    subsets: int
+    """Random subsets of the other stems that each clip is kept with; an example gets one of them."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The sizes of all three networks, and how they are trained: one row of `PRESETS`."""
+
+    autoencoders: dict[str, AutoencoderConfig]
+    """Of "mix" and "bass"."""
+    unet: UNetConfig
+    autoencoder_recipe: AutoencoderRecipe
+    diffusion_recipe: DiffusionRecipe
+
+
 # Encoder and decoder of the paper's autoencoders have about 37 M parameters.
 # Not in the paper: how they are divided among the stages.
 _PAPER_STAGES = (Stage(2, 384, 2), Stage(2, 512, 2), Stage(2, 592, 2), Stage(2, 576, 2))
@@ -125,54 +232,47 @@ def _pair(
     return {"mix": mix, "bass": bass}
 
 
-AUTOENCODERS: dict[str, dict[str, AutoencoderConfig]] = {
-    "tiny": _pair(_TINY, mix_corner_hz=600.0),
-    # Generation never decodes a mix, so the mix decoder is kept small in the weights that are shipped.
-    "small": _pair(_SMALL, mix_corner_hz=600.0, mix_decoder=(Stage(1, 64, 2),)),
-    "paper": _pair(_PAPER, mix_corner_hz=0.0),
+# tiny: random weights, for tests.  small: trained on two cores; its weights are shipped.  paper: the paper's layout.
+#
+# Not in the paper: widths, blocks and heads of the U-Net; "paper" has its 42 M parameters.
+# Not in the paper: the learning rates, and the autoencoders' clip. The gradient of the paper's losses has a norm of 20
+# to 29 in the first ten steps (bass, 16 crops of the song bank). Under a clip of 5 every step would have the same norm,
+# which the paper does not say; 100 leaves all but outliers alone.
+# Not in the paper: the number of subsets. The paper draws a random subset of the stems anew for each example. The mix
+# encoder is not linear, so that takes all stems at hand (five of them at 16 bits are 400 times the size of the latents)
+# and the encoder in every step (1.3 s for a batch of 16 on one core), or several mixes encoded beforehand: K times the
+# rendering, encoding and latents, for one of K subsets in each example. "small" was trained with one of each rendering
+# and up to two renderings of a song.
+# Generation never decodes a mix, so the mix decoder of "small" is kept small in the weights that are shipped.
+# fmt: off
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(
+        _pair(_TINY, mix_corner_hz=600.0),
+        UNetConfig((16, 24),             attention=1, blocks=1, heads=2, level_dims=8, mix_dims=16, bass_dims=8),
+        AutoencoderRecipe(     20,  2, 1e-3, betas=(0.9, 0.99), cosine=True,  adversarial_start=None, latent_noise=0.05,
+                          gain_db=6.0, resolutions=1,    clip=5.0,   weights=SMALL_WEIGHTS),
+        DiffusionRecipe(       20,   4, 1e-3, subsets=1),
+    ),
+    "small": Preset(
+        _pair(_SMALL, mix_corner_hz=600.0, mix_decoder=(Stage(1, 64, 2),)),
+        UNetConfig((128, 160, 192, 224), attention=2, dropout=0.1),
+        AutoencoderRecipe(  6_000, 16, 5e-4, betas=(0.9, 0.99), cosine=True,  adversarial_start=None, latent_noise=0.05,
+                          gain_db=6.0, resolutions=1,    clip=5.0,   weights=SMALL_WEIGHTS),
+        DiffusionRecipe(   10_000,  16, 8e-4, subsets=1),
+    ),
+    "paper": Preset(
+        _pair(_PAPER, mix_corner_hz=0.0),
+        UNetConfig((256, 352, 448, 448), attention=2, blocks=3, heads=8, level_dims=128),
+        AutoencoderRecipe(500_000, 32, 1e-4, betas=(0.5, 0.9),  cosine=False, adversarial_start=0,    latent_noise=0.0,
+                          gain_db=0.0, resolutions=None, clip=100.0, weights=PAPER_WEIGHTS),
+        DiffusionRecipe(  500_000, 128, 1e-4, subsets=8),
+    ),
 }
-"""`AUTOENCODERS[preset][which]`: tiny for tests, small is trained on two cores, paper is the layout of the paper."""
-
-PAPER_WEIGHTS = {"reconstruction": 25.0, "mssd": 0.002, "adversarial": 1.0}
-"""L = L_adv + 25 L_rec + 0.002 L_mssd."""
-SMALL_WEIGHTS = {
-    "reconstruction": 1.0,
-    "band_level": 0.5,
-    "frequency": 1.0,
-    "delay": 1.0,
-    "side": 0.25,
-    "adversarial": 0.02,
-}
-"""Not in the paper: the linear path already holds the magnitudes, most of what is left to learn is phase."""
+# fmt: on
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a preset is trained; the command line may change any of it."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    betas: tuple[float, float]
-    cosine: bool
-    adversarial_start: int | None
-    """Step from which the critics play along; None: never."""
-    latent_noise: float
-    """Deviation of noise added to the decoder's input, so that generated latents are not foreign to it."""
-    gain_db: float
-    """Each crop is played up to this much louder or softer."""
-    resolutions: int | None
-    """Resolutions of the multi-scale loss drawn for each step; None: all."""
-    clip: float
-    """Largest gradient norm.  # Not in the paper."""
-    weights: dict[str, float] = field(default_factory=lambda: dict(SMALL_WEIGHTS))
-
-
-RECIPES: dict[str, Recipe] = {
-    "tiny": Recipe(20, 2, 1e-3, (0.9, 0.99), True, None, 0.05, 6.0, 1, 5.0),
-    "small": Recipe(6_000, 16, 5e-4, (0.9, 0.99), True, None, 0.05, 6.0, 1, 5.0),
-    # Not in the paper: the learning rate, and the clip. The gradient of the paper's losses has a norm of 20 to 29 in
-    # the first ten steps (bass, 16 crops of the song bank). Under a clip of 5 every step would have the same norm,
-    # which the paper does not say; 100 leaves all but outliers alone.
-    "paper": Recipe(500_000, 32, 1e-4, (0.5, 0.9), False, 0, 0.0, 0.0, None, 100.0, dict(PAPER_WEIGHTS)),
-}
+def find_preset(name: str) -> Preset:
+    """A row of `PRESETS` by its name; BadInputError if there is none."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]

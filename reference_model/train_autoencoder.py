@@ -1,74 +1,179 @@
 """Train one autoencoder: `python -m reference_model.train_autoencoder --which bass --run runs/bass_autoencoder`.
 
 The same command resumes an interrupted run; under `accelerate launch -m` it runs on many devices, which divide the
-batch among them.  The run folder gets pca.safetensors (the linear path alone, usable at once; all there is with
-`--steps 0`), log.jsonl, a checkpoint, and at the end weights.safetensors in float16.  An encoder network's latents are
-standardised then, on crops of the training data.
+batch among them.  The run folder gets pca.safetensors (the linear path alone, usable at once),
+log.jsonl, a checkpoint, and at the end weights.safetensors in float16.  An encoder network's latents are standardised
+then, on crops of the training data.
 """
 
-import contextlib
 import copy
 import dataclasses
-import math
-import os
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
 from torch import Tensor
-from tqdm import tqdm
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.results.ownership import alone_in
 from bassbench.stems.training_data import training_stems
-from bassbench.training.checkpoint import (
-    RunFolder,
-    load_tensors,
-    optimizer_tensors,
-    refuse_other_settings,
-    restore_optimizer,
-    save_tensors,
-    step_generator,
-)
-from bassbench.training.loop import (
-    Throughput,
-    automatic_precision,
-    describe,
-    micro_batches,
-    stop_unless_finite,
-    update_average,
-)
+from bassbench.training.checkpoint import RunFolder, State, step_generator, warmed_cosine
+from bassbench.training.loop import Measure, Training, added_up, describe, example_generator, update_average
+from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_settings import TrainAutoencoder, check, identity
 from reference_model.codec_probes import probe
 from reference_model.critics import Critics, critic_loss, generator_loss
-from reference_model.crops import AudioClips, draw_batch, fit_batches, validation_audio
 from reference_model.losses import Objective, draw_hops, mel_bands, weighted_sum
-from reference_model.presets import Recipe
+from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig, AutoencoderRecipe, Preset, find_preset
 from reference_model.training_samples import draw_spectrograms
 
 
-@dataclasses.dataclass
-class State:
-    """All that lives during training."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainAutoencoder(RunSettings):
+    """Settings of one run; None takes the preset's recipe."""
 
-    accelerator: Accelerator
-    objective: torch.nn.Module
-    autoencoder: Autoencoder
-    optimizer: torch.optim.Optimizer
-    critics: Critics | None
-    critic_optimizer: torch.optim.Optimizer | None
-    average: Autoencoder | None = None
-    step: int = 0
+    which: Literal["mix", "bass"]
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "small"
+    variant: Annotated[Preset | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
+    """What to train instead of the row of `PRESETS`, for a study of variants: `preset` then only names it."""
+    adversarial_start: int | None = None
+    linear_path: bool | None = None
+    """Start from a PCA (True) or from random weights alone (False). Default: as the preset does."""
+    chroma_dims: int | None = None
+    """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
+    side_dims: int | None = None
+    """Latent dimensions that tell left from right. Default: as the preset has it."""
+    ema: float = 0.0
+    """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights, as in the paper."""
+    crop_frames: int = 16
+    """Latent frames in a crop (65,536 samples, 1.5 s, as in the paper)."""
+    fit_frames: int = 40_960
+    """Latent frames that the linear path is fitted on."""
+    data: str = "train"
+    """Split of the song bank to train on, a folder of stems (for the mix autoencoder also of mixes) or of shards."""
+    clips: int | None = None
+    """Training songs of the bank; None: all."""
+    families: tuple[str, ...] = ()
+    """Rendering families of the song bank's splits (`bassbench.songs.families`), or "all"."""
+    validation_clips: int = 12
+    precision: Literal["auto", "bf16", "no"] = "auto"
+    """Type of the convolutions: bfloat16 where that is fast, or float32. STFTs, norms and losses are float32."""
+    validate_every: int = 500
+    checkpoint_every: int = 100
+    figures: bool = False
+    """Draw reconstructions of three validation clips at every validation."""
 
     @property
-    def result(self) -> Autoencoder:
-        """What is validated and shipped: the averaged weights where there are any."""
-        return self.autoencoder if self.average is None else self.average
+    def recipe(self) -> AutoencoderRecipe:
+        """The preset's recipe with what the command line changed."""
+        names = ("steps", "batch_size", "learning_rate", "adversarial_start")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return dataclasses.replace((self.variant or find_preset(self.preset)).autoencoder_recipe, **changes)
+
+    @property
+    def config(self) -> AutoencoderConfig:
+        """The preset's sizes, with or without the linear path as the command line says."""
+        config = (self.variant or find_preset(self.preset)).autoencoders[self.which]
+        names = ("linear_path", "chroma_dims", "side_dims")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        try:
+            return dataclasses.replace(config, **changes)
+        except ValueError as error:
+            raise BadInputError(f"preset '{self.preset}' cannot be so: {error}") from None
+
+    def accelerator(self) -> Accelerator:
+        """Of full precision: only the convolutions are reduced, by the autoencoder itself."""
+        return super(TrainAutoencoder, dataclasses.replace(self, precision="no")).accelerator()
+
+
+def identity(settings: TrainAutoencoder) -> dict:
+    """What must not change between the commands that start and resume a run, as JSON would give it back."""
+    recipe = dataclasses.asdict(settings.recipe)
+    recipe["betas"] = list(recipe["betas"])
+    names = ("which", "preset", "data", "crop_frames", "fit_frames", "clips", "seed", "ema")
+    config = settings.config.to_dict()
+    config |= {name: [dict(stage) for stage in config[name]] for name in ("encoder", "decoder")}
+    chosen = {"families": list(settings.families)} if settings.families else {}
+    return {**{name: getattr(settings, name) for name in names}, **chosen, "recipe": recipe, "config": config}
+
+
+SINCE = {"recipe": {"clip": 5.0}}
+"""What a run had that was begun before there was the choice."""
+
+
+def check(settings: TrainAutoencoder) -> None:
+    """Raise BadInputError for settings that no run can have."""
+    _ = settings.recipe, settings.config
+    refuse_impossible(settings)
+
+
+# What a step hears: crops, all randomness of each a function of (seed, step, example)
+
+
+class AudioClips(Protocol):
+    """Where crops come from: `clips[i]` is int16 or float `(2, samples)`, possibly on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """Some examples of a step."""
+
+    names: list[str]
+    audio: Tensor
+    """`(batch, 2, samples)`."""
+    noise: Tensor
+    """Of the latents, `(batch, frames, dims)`."""
+
+    @classmethod
+    def draw(cls, clips: AudioClips, settings: TrainAutoencoder, step: int, indices: Sequence[int]) -> "Crops":
+        """The examples `indices` of a step."""
+        recipe, shape = settings.recipe, (settings.crop_frames, settings.config.dims)
+        names, audio, noise = [], [], []
+        for index in indices:
+            generator = example_generator(settings.seed, step, index)
+            name, piece = crop(clips, generator, settings.crop_frames * R_TIME)
+            names.append(name)
+            audio.append(piece * np.float32(10 ** (generator.uniform(-1, 1) * recipe.gain_db / 20)))
+            noise.append(np.float32(recipe.latent_noise) * generator.standard_normal(shape, dtype=np.float32))
+        return cls(names, torch.from_numpy(np.stack(audio)), torch.from_numpy(np.stack(noise)))
+
+
+def crop(clips: AudioClips, generator: np.random.Generator, samples: int) -> tuple[str, np.ndarray]:
+    """A random crop `(2, samples)` of a random clip as float32, and its name; shorter clips are padded with silence."""
+    index = int(generator.integers(len(clips)))
+    clip = clips[index]
+    start = int(generator.integers(max(clip.shape[1] - samples, 0) + 1))
+    piece = np.asarray(clip[:, start : start + samples])
+    scale = np.float32(1 / 32767 if piece.dtype == np.int16 else 1)
+    audio = np.pad(piece.astype(np.float32) * scale, ((0, 0), (0, samples - piece.shape[1])))
+    return f"clip {index} from sample {start}", audio
+
+
+def fit_batches(clips: AudioClips, settings: TrainAutoencoder) -> Iterator[Tensor]:
+    """The same random pieces of 64 latent frames at every call, `(8, 2, 262144)` at a time."""
+    generator = step_generator(settings.seed, 0, 1 << 20)
+    for _ in range(-(-settings.fit_frames // (8 * 64))):
+        yield torch.from_numpy(np.stack([crop(clips, generator, 64 * R_TIME)[1] for _ in range(8)]))
+
+
+def validation_audio(settings: TrainAutoencoder, clips: AudioClips) -> Tensor:
+    """The first 12 s or so of each validation clip, `(clips, 2, samples)`."""
+    samples = 128 * R_TIME if settings.preset != "tiny" else settings.crop_frames * R_TIME
+    chosen = (clips[index][:, :samples] for index in range(min(len(clips), settings.validation_clips)))
+    pieces = [crop([clip], np.random.default_rng(0), samples)[1] for clip in chosen]
+    return torch.from_numpy(np.stack(pieces))
+
+
+# The run
 
 
 def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> Autoencoder:
@@ -91,194 +196,161 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
     return model.requires_grad_(True)
 
 
-def prepare(settings: TrainAutoencoder, clips: AudioClips, folder: RunFolder) -> State:
-    """Build everything and, where the run folder holds a checkpoint, go on from it."""
-    recipe = settings.recipe
-    accelerator = dataclasses.replace(settings, precision="no").accelerator()  # only the convolutions are reduced
-    reduced = automatic_precision(settings.precision, accelerator.device.type) == "bf16"
-    with accelerator.main_process_first():
-        autoencoder = initial_autoencoder(settings, clips, folder)
-    autoencoder.network_dtype = torch.bfloat16 if reduced else None
-    trainable = [parameter for parameter in autoencoder.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trainable, recipe.learning_rate, recipe.betas)
-    critics = critic_optimizer = None
-    if recipe.adversarial_start is not None:
-        critics = Critics(autoencoder.config.window, autoencoder.config.hop)
-        critic_optimizer = torch.optim.Adam(critics.parameters(), recipe.learning_rate, recipe.betas)
-    weights = {k: v for k, v in recipe.weights.items() if k != "adversarial" or critics is not None}
-    average = copy.deepcopy(autoencoder).requires_grad_(False).to(accelerator.device) if settings.ema else None
-    objective = Objective(autoencoder, weights)
-    state = State(accelerator, objective, autoencoder, optimizer, critics, critic_optimizer, average)
-    if folder.checkpoint.exists():
-        _restore(state, folder, identity(settings))
-    state.objective, state.optimizer = accelerator.prepare(state.objective, state.optimizer)
-    if critics is not None:
-        state.critics, state.critic_optimizer = accelerator.prepare(critics, critic_optimizer)
-    return state
+class AutoencoderTraining(Training[list[Crops]]):
+    """A run of the paper's section 3.1: an autoencoder and, from a step on, two critics that it plays against."""
 
+    settings: TrainAutoencoder
 
-def train_step(state: State, settings: TrainAutoencoder, clips: AudioClips) -> dict[str, float]:
-    """One optimiser step (two with critics); all randomness is a function of (seed, step, example)."""
-    recipe, config, accelerator = settings.recipe, state.autoencoder.config, state.accelerator
-    micro = micro_batches(recipe.batch_size, accelerator, settings.accumulate)
-    hops = draw_hops(step_generator(settings.seed, state.step), recipe.resolutions)
-    adversarial = state.critics is not None and state.step >= (recipe.adversarial_start or 0)
-    _set_learning_rate(state, recipe)
+    def __init__(
+        self,
+        settings: TrainAutoencoder,
+        clips: AudioClips,
+        validation: AudioClips,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        check(settings)
+        accelerator = accelerator or settings.accelerator()
+        self.title, self.clips = f"{settings.which} autoencoder", clips
+        self.recipe = recipe = settings.recipe
 
-    state.optimizer.zero_grad(set_to_none=True)
-    row: dict[str, float] = defaultdict(float)
-    names, heard = [], []
-    for number, indices in enumerate(micro):
-        drawn, audio, noise = draw_batch(clips, settings, config, state.step, indices)
-        names += drawn
-        audio, noise = audio.to(accelerator.device), noise.to(accelerator.device)
-        last = number == len(micro) - 1
-        apart = contextlib.nullcontext() if last else accelerator.no_sync(state.objective)
-        with apart:
-            losses, decoded = state.objective(audio, noise, hops)
+        # The networks and their optimisers
+        with accelerator.main_process_first():
+            self.autoencoder = initial_autoencoder(settings, clips, settings.folder(accelerator))
+        self.autoencoder.network_dtype = torch.bfloat16 if settings.reduced(accelerator.device.type) else None
+        trainable = [parameter for parameter in self.autoencoder.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trainable, recipe.learning_rate, recipe.betas)
+        state = State({"model": self.autoencoder}, {"optimizer": optimizer})
+        self.average: Autoencoder | None = None
+        self.critics: torch.nn.Module | None = None
+        if settings.ema:
+            average = copy.deepcopy(self.autoencoder).requires_grad_(False).to(accelerator.device)
+            self.average = state.networks["average"] = average
+        if recipe.adversarial_start is not None:
+            critics = state.networks["critics"] = Critics(settings.config.window, settings.config.hop)
+            critic_optimizer = torch.optim.Adam(critics.parameters(), recipe.learning_rate, recipe.betas)
+            state.optimizers["critic_optimizer"] = critic_optimizer
+        weights = {k: v for k, v in recipe.weights.items() if k != "adversarial" or "critics" in state.networks}
+
+        # Where the run was, and then to the devices
+        state.resume(settings.folder(accelerator), identity(settings), since=SINCE)
+        self.objective, self.optimizer = accelerator.prepare(Objective(self.autoencoder, weights), optimizer)
+        if recipe.adversarial_start is not None:
+            self.critics, self.critic_optimizer = accelerator.prepare(critics, critic_optimizer)
+        super().__init__(
+            settings,
+            accelerator,
+            state,
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate,
+        )
+        self.audio, self.mel = validation_audio(settings, validation), mel_bands(2048)
+
+    @property
+    def result(self) -> Autoencoder:
+        """What is validated and shipped: the averaged weights where there are any."""
+        return self.autoencoder if self.average is None else self.average
+
+    def rate(self) -> float:
+        """Warm-up, then the recipe's decay.  # Not in the paper: either; its recipe has no decay."""
+        warmup = min(100, max(self.steps // 10, 1))
+        if self.recipe.cosine:
+            return warmed_cosine(self.state.step, steps=self.steps, warmup=warmup)
+        return min(1.0, (self.state.step + 1) / warmup)
+
+    def draw(self, step: int) -> list[Crops]:
+        """The step's crops, a micro-batch each."""
+        return [Crops.draw(self.clips, self.settings, step, indices) for indices in self.micro]
+
+    def trial(self) -> None:
+        """Without the critics."""
+        crops = Crops.draw(self.clips, self.settings, self.state.step, self.micro[0])
+        device, objective = self.accelerator.device, self.accelerator.unwrap_model(self.objective)
+        hops = draw_hops(np.random.default_rng(0), self.recipe.resolutions)
+        losses = objective(crops.audio.to(device), crops.noise.to(device), hops)[0]
+        weighted_sum(losses, self.recipe.weights).backward()
+
+    def learn(self, drawn: list[Crops]) -> tuple[dict[str, Tensor], list[str]]:
+        """One step of the autoencoder's optimiser, and then one of the critics'."""
+        recipe, accelerator, step = self.recipe, self.accelerator, self.state.step
+        hops = draw_hops(step_generator(self.settings.seed, step), recipe.resolutions)
+        adversarial = self.critics is not None and step >= (recipe.adversarial_start or 0)
+        scalars: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=accelerator.device))
+
+        # L = L_adv + 25 L_rec + 0.002 L_mssd, or what the recipe weighs
+        self.optimizer.zero_grad(set_to_none=True)
+        pairs = []
+        for crops in added_up(drawn, self.objective, accelerator):
+            audio, noise = crops.audio.to(accelerator.device), crops.noise.to(accelerator.device)
+            losses, decoded = self.objective(audio, noise, hops)
             if adversarial:
-                losses["adversarial"] = generator_loss(accelerator.unwrap_model(state.critics)(decoded))
-                heard.append((audio, decoded.detach()))
+                losses["adversarial"] = generator_loss(accelerator.unwrap_model(self.critics)(decoded))
+                pairs.append((audio, decoded.detach()))
             total = weighted_sum(losses, recipe.weights)
-            accelerator.backward(total / len(micro))
-        for name, value in [("loss", total), *losses.items()]:
-            row[name] += _mean(value, accelerator) / len(micro)
-    norm = float(accelerator.clip_grad_norm_(state.objective.parameters(), recipe.clip))
-    stop_unless_finite(RunFolder(settings.run), accelerator, step=state.step, loss=row["loss"], norm=norm, clips=names)
-    state.optimizer.step()
-    if state.average is not None:
-        update_average(state.average, state.autoencoder, settings.ema, step=state.step + 1)
-    if adversarial:
-        row["critic"] = _critic_step(state, heard)
-    state.step += 1
-    return dict(row)
+            accelerator.backward(total / len(drawn))
+            for name, value in [("loss", total), *losses.items()]:
+                scalars[name] = scalars[name] + value.detach() / len(drawn)
+        scalars["gradient_norm"] = accelerator.clip_grad_norm_(self.objective.parameters(), recipe.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            update_average(self.average, self.autoencoder, self.settings.ema, step=step + 1)
+
+        # L_C, on what the autoencoder has just made
+        if adversarial and self.critics is not None:
+            self.critic_optimizer.zero_grad(set_to_none=True)
+            for audio, decoded in added_up(pairs, self.critics, accelerator):
+                real, generated = self.critics(torch.cat([audio, decoded])).chunk(2)
+                loss = critic_loss(real, generated)
+                accelerator.backward(loss / len(pairs))
+                scalars["critic"] = scalars["critic"] + loss.detach() / len(pairs)
+            self.critic_optimizer.step()
+        return dict(scalars), [name for crops in drawn for name in crops.names]
+
+    def row(self, steps: list[dict[str, float]]) -> dict[str, float]:
+        """The losses of the last step."""
+        return {name: value for name, value in steps[-1].items() if name != "gradient_norm"}
+
+    def measures(self) -> list[tuple[int, Measure]]:
+        """What is kept of the validation clips."""
+        return [(self.settings.validate_every, self.validate)]
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """What the autoencoder keeps of the validation clips; where asked for, with a figure of three of them."""
+        model = self.result
+        decoded = torch.cat([codec.decode(model, one[None]) for one in codec.encode(model, self.audio)]).cpu()
+        if self.settings.figures and self.state.step:
+            rows = {model.config.which: list(self.audio[:3].numpy()), "reconstruction": list(decoded[:3].numpy())}
+            draw_spectrograms(rows, self.run.path / f"reconstructions-{self.state.step:06d}.png")
+        return {name: round(value, 4) for name, value in probe(self.audio, decoded, self.mel).items()}
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.state.save(self.run, identity(self.settings))
 
 
-def _critic_step(state: State, heard: list[tuple[Tensor, Tensor]]) -> float:
-    assert state.critics is not None and state.critic_optimizer is not None
-    state.critic_optimizer.zero_grad(set_to_none=True)
-    mean = 0.0
-    for number, (audio, decoded) in enumerate(heard):
-        apart = contextlib.nullcontext() if number == len(heard) - 1 else state.accelerator.no_sync(state.critics)
-        with apart:
-            scores = state.critics(torch.cat([audio, decoded]))
-            loss = critic_loss(scores.chunk(2)[0], scores.chunk(2)[1])
-            state.accelerator.backward(loss / len(heard))
-        mean += _mean(loss, state.accelerator) / len(heard)
-    state.critic_optimizer.step()
-    return mean
-
-
-def _mean(value: Tensor, accelerator: Accelerator) -> float:
-    return accelerator.reduce(value.detach(), "mean").item()
-
-
-@torch.no_grad()
-def validate(state: State, audio: Tensor, mel: Tensor) -> dict[str, float]:
-    """What the autoencoder keeps of `(batch, 2, samples)`."""
-    model = state.result
-    decoded = torch.cat([codec.decode(model, one[None]) for one in codec.encode(model, audio)]).cpu()
-    return {name: round(value, 4) for name, value in probe(audio, decoded, mel).items()}
-
-
-def train(settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips) -> Autoencoder:
+def train(
+    settings: TrainAutoencoder, clips: AudioClips, validation: AudioClips, *, accelerator: Accelerator | None = None
+) -> Autoencoder:
     """Run or resume training to the end and write weights.safetensors; returns the trained autoencoder.
 
     Raises BadInputError for an unknown preset, a run folder of another configuration, or a loss that is not finite.
     """
-    check(settings)
-    recipe, folder = settings.recipe, settings.folder
-    state = prepare(settings, clips, folder)
+    training = AutoencoderTraining(settings, clips, validation, accelerator)
+    state, run, main = training.state, training.run, training.accelerator.is_main_process
     resumed = state.step
-    main = state.accelerator.is_main_process
-    audio, mel = validation_audio(settings, validation), mel_bands(2048)
-    if main:
-        folder.forget_after(state.step)
-    if main and state.step == 0:
-        folder.log(event="start", settings=identity(settings), **validate(state, audio, mel))
-    bar = tqdm(initial=state.step, total=recipe.steps, desc=f"{settings.which} autoencoder", disable=not main)
-    micro = micro_batches(recipe.batch_size, state.accelerator, settings.accumulate)
-
-    def trial() -> None:
-        _, piece, noise = draw_batch(clips, settings, state.autoencoder.config, state.step, micro[0])
-        device, objective = state.accelerator.device, state.accelerator.unwrap_model(state.objective)
-        hops = draw_hops(np.random.default_rng(0), recipe.resolutions)
-        weighted_sum(objective(piece.to(device), noise.to(device), hops)[0], recipe.weights).backward()
-
-    if state.step < recipe.steps:
-        throughput = Throughput(recipe.batch_size, trial, len(micro) * state.accelerator.num_processes)
-    while state.step < recipe.steps:
-        throughput.start()
-        row = train_step(state, settings, clips)
-        throughput.stop()
-        bar.update()
-        bar.set_postfix(loss=f"{row['loss']:.3f}")
-        if main and state.step % settings.log_every == 0:
-            folder.log(step=state.step, **row, **throughput.row())
-        if main and state.step % settings.validate_every == 0:
-            folder.log(step=state.step, **validate(state, audio, mel))
-            if settings.figures:
-                _draw(state, audio[:3], folder)
-        if main and (state.step % settings.checkpoint_every == 0 or state.step == recipe.steps):
-            _save(state, folder, identity(settings))
-    bar.close()
-    weights = folder.path / "weights.safetensors"
+    if main and not resumed:
+        run.log(event="start", settings=identity(settings), **training.validate())
+    training.fit()
+    weights = run.path / "weights.safetensors"
     if main and (resumed < state.step or not weights.exists()):
-        if state.result.encoder is not None:  # the linear path gives standardised latents by itself
-            state.result.standardise(fit_batches(clips, settings))
-        state.result.save_pretrained(weights)
-        state.autoencoder, state.average = Autoencoder.from_pretrained(weights), None
-        folder.log(event="end", step=state.step, **validate(state, audio, mel))
-    state.accelerator.wait_for_everyone()
+        if training.result.encoder is not None:  # the linear path gives standardised latents by itself
+            training.result.standardise(fit_batches(clips, settings))
+        training.result.save_pretrained(weights)
+        training.autoencoder, training.average = Autoencoder.from_pretrained(weights), None
+        run.log(event="end", step=state.step, **training.validate())
+    training.accelerator.wait_for_everyone()
     return Autoencoder.from_pretrained(weights)
-
-
-def _draw(state: State, audio: Tensor, folder: RunFolder) -> None:
-    model = state.result
-    decoded = torch.cat([codec.decode(model, one[None]) for one in codec.encode(model, audio)]).cpu()
-    rows = {model.config.which: list(audio.numpy()), "reconstruction": list(decoded.numpy())}
-    draw_spectrograms(rows, folder.path / f"reconstructions-{state.step:06d}.png")
-
-
-def _set_learning_rate(state: State, recipe: Recipe) -> None:
-    """Warm-up, then the recipe's decay.  # Not in the paper: either; its recipe has no decay."""
-    warmup = min(1.0, (state.step + 1) / min(100, max(recipe.steps // 10, 1)))
-    decay = 0.5 + 0.5 * math.cos(math.pi * state.step / recipe.steps) if recipe.cosine else 1.0
-    for optimizer in filter(None, (state.optimizer, state.critic_optimizer)):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * warmup * decay
-
-
-def _save(state: State, folder: RunFolder, unchanged: dict) -> None:
-    unwrapped = state.accelerator.unwrap_model
-    tensors = {f"model.{name}": tensor for name, tensor in state.autoencoder.state_dict().items()}
-    tensors |= optimizer_tensors(state.optimizer, "optimizer")
-    if state.average is not None:
-        tensors |= {f"average.{name}": tensor for name, tensor in state.average.state_dict().items()}
-    if state.critics is not None and state.critic_optimizer is not None:
-        critics = unwrapped(state.critics).state_dict()
-        tensors |= {f"critics.{name}": tensor for name, tensor in critics.items()}
-        tensors |= optimizer_tensors(state.critic_optimizer, "critic_optimizer")
-    save_tensors(folder.checkpoint, tensors, {"step": state.step, "identity": unchanged})
-
-
-def _restore(state: State, folder: RunFolder, unchanged: dict) -> None:
-    tensors, metadata = load_tensors(folder.checkpoint)
-    before = metadata.get("identity", {})
-    before["recipe"] = {"clip": 5.0} | before.get("recipe", {})  # of runs that were begun before there was the choice
-    refuse_other_settings(folder.path, before, unchanged)
-    state.step = int(metadata["step"])
-    state.autoencoder.load_state_dict(_under("model.", tensors))
-    restore_optimizer(state.optimizer, tensors, "optimizer")
-    if state.average is not None:
-        state.average.load_state_dict(_under("average.", tensors))
-    if state.critics is not None and state.critic_optimizer is not None:
-        state.critics.load_state_dict(_under("critics.", tensors))
-        restore_optimizer(state.critic_optimizer, tensors, "critic_optimizer")
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def dry_run(settings: TrainAutoencoder) -> str:
@@ -287,29 +359,29 @@ def dry_run(settings: TrainAutoencoder) -> str:
         networks: dict[str, torch.nn.Module] = {"autoencoder": Autoencoder(settings.config)}
         if settings.recipe.adversarial_start is not None:
             networks["critics"] = Critics(settings.config.window, settings.config.hop)
-    values = {**dataclasses.asdict(settings), **dataclasses.asdict(settings.recipe)}
-    return describe({**values, "autoencoder": settings.config.to_dict()}, networks)
+    filled_in = dataclasses.asdict(settings.recipe)
+    return describe(settings, networks, **filled_in, autoencoder=settings.config.to_dict())
 
 
 def main() -> None:
     """Command line."""
-    with exit_on_bad_input(), contextlib.ExitStack() as held:
+    with exit_on_bad_input():
         settings = tyro.cli(TrainAutoencoder, description=__doc__)
         check(settings)
         if settings.dry_run:
             print(dry_run(settings))
             return
-        _ = settings.folder  # refused now, not after the songs are rendered
-        if os.environ.get("RANK", "0") == "0":
-            held.enter_context(alone_in(settings.run))
-        sources = [
-            training_stems(data, settings.which, count=count, families=settings.families, processes=settings.processes)
-            for data, count in (
-                (settings.data, settings.clips),
-                (settings.validation_data, settings.validation_clips),
-            )
-        ]
-        train(settings, *sources)
+        with settings.held() as accelerator:
+            sources = [
+                training_stems(
+                    data, settings.which, count=count, families=settings.families, processes=settings.processes
+                )
+                for data, count in (
+                    (settings.data, settings.clips),
+                    (settings.validation_data, settings.validation_clips),
+                )
+            ]
+            train(settings, *sources, accelerator=accelerator)
 
 
 if __name__ == "__main__":

@@ -4,90 +4,315 @@ To resume, run the same command again. For several GPUs or machines start the sa
 batch is divided among the processes, and the losses are those of one (but for dropout's masks).
 """
 
-import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
-from tqdm import tqdm
+from torch import Tensor
 
 from bassbench.errors import BadInputError, exit_on_bad_input
-from bassbench.results.ownership import alone_in
 from bassbench.stems.shard_files import is_sharded
-from bassbench.training.checkpoint import (
-    RunFolder,
-    load_tensors,
-    optimizer_tensors,
-    refuse_other_settings,
-    restore_optimizer,
-    save_tensors,
-    settings_of,
-    step_generator,
-    warmed_cosine,
-)
-from bassbench.training.loop import (
-    Throughput,
-    ahead,
-    describe,
-    micro_batches,
-    stop_unless_finite,
-    update_average,
-)
+from bassbench.training import settings as run_settings
+from bassbench.training.checkpoint import State, settings_of, step_generator, warmed_cosine
+from bassbench.training.loop import Measure, Training, added_up, describe, example_generator, update_average
+from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
-from reference_model.diffusion_batch import Batch, PairSource, draw_levels_and_noise
-from reference_model.diffusion_settings import (
-    FREE_TO_CHANGE,
-    SINCE,
-    TrainingConfig,
-    autoencoder_paths,
-    resolved,
-    unet_config,
-)
-from reference_model.latents import LatentPairs, encoder_hash, song_latents
-from reference_model.shard_latents import shard_latents
+from reference_model.latents import LatentPairs, encoder_hash, shard_latents, song_latents
+from reference_model.positional_bias import Positions
+from reference_model.presets import PRESETS, Preset, UNetConfig, find_preset
 from reference_model.training_samples import ValidationSamples
-from reference_model.unet import UNETS, UNet
+from reference_model.unet import UNet
 
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = WEIGHTS / "small"
 _VALIDATION_SEED = 2402
 
 
-@dataclass
-class State:
-    """All that lives during training and is saved in a checkpoint."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunSettings):
+    """One training run. What is not given is the preset's."""
 
-    unet: UNet
-    average: UNet
-    optimizer: torch.optim.Optimizer
-    step: int = 0
+    run: Path
+    """Folder for log, checkpoint and weights (unet.safetensors)."""
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "small"
+    variant: Annotated[Preset | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
+    """What to train instead of the row of `PRESETS`, for a study of variants: `preset` then only names it."""
+    positions: Positions = "dynamic"
+    """How attention knows where a frame is: the paper's dynamic bias, or what the study of lengths compares it with."""
+    widths: tuple[int, ...] | None = None
+    """Channels at each resolution of the U-Net."""
+    mix_autoencoder: Path | None = None
+    """Default: the preset's own, where its weights are shipped."""
+    bass_autoencoder: Path | None = None
+    """The same."""
+    initial: Path | None = None
+    """Weights to start from instead of random ones."""
+    data: str = "train"
+    """Split of the song bank to train on, a folder of stems, or shards (a folder or URL of tar files)."""
+    shard_programs: bool = False
+    """Read shards also by URLs that start a program: pipe:COMMAND runs COMMAND in a shell; gs:, hf:, sftp: and the like
+    start what webdataset has for them. Without it only files, http and https are read."""
+    songs: int | None = None
+    """Songs or tracks of the data (default: all)."""
+    variants: int = 1
+    """Renderings of each song."""
+    subsets: int | None = None
+    """Random subsets of the other stems that each rendering, window or pass of shards is kept with; an example gets one
+    of them. Default: the preset's."""
+    families: tuple[str, ...] = ()
+    """Rendering families of the song bank's splits (`bassbench.songs.families`), or "all"."""
+    validation_songs: int = 64
+    frames: int = 256
+    warmup: int = 100
+    """Steps over which the learning rate grows; it then falls along a cosine.  # Not in the paper: either."""
+    weight_decay: float = 0.01
+    """Of AdamW.  # Not in the paper: its value."""
+    clip: float = 1.0
+    """Largest gradient norm.  # Not in the paper.  That of "paper" is 0.6 at the start: only outliers feel it."""
+    ema: float = 0.998
+    """Decay of the averaged weights, which are what is shipped.  # Not in the paper."""
+    unconditional: float = 0.15
+    """Share of examples whose mix is zeroed."""
+    sample_every: int | None = None
+    """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none. Default: ten
+    validations apart."""
 
-    def save(self, run: RunFolder, config: TrainingConfig, encoders: dict[str, str] | None) -> None:
-        """Write the checkpoint, and the averaged weights as they would be shipped."""
-        tensors = {f"unet.{name}": tensor for name, tensor in self.unet.state_dict().items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        tensors |= optimizer_tensors(self.optimizer, "optimizer")
-        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": settings_of(config, free=FREE_TO_CHANGE)})
-        self.average.save_pretrained(run.path / "unet.safetensors", encoders=encoders)
 
-    def resume(self, run: RunFolder, config: TrainingConfig) -> None:
-        """Continue from the run's checkpoint if it has one; BadInputError if it was made by another command."""
-        if run.checkpoint.exists():
-            tensors, metadata = load_tensors(run.checkpoint)
-            before = SINCE | metadata.get("config", {})
-            refuse_other_settings(run.path, before, settings_of(config, free=FREE_TO_CHANGE))
-            for prefix, model in (("unet.", self.unet), ("average.", self.average)):
-                model.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-            restore_optimizer(self.optimizer, tensors, "optimizer")
-            self.step = metadata["step"]
+SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None, "subsets": 1, "families": []}
+"""What a run had that was begun before there was the choice."""
+FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every", "shard_programs", "variant")
+
+
+def unet_config(config: TrainingConfig) -> UNetConfig:
+    """The U-Net to train: the preset's, but for what was asked for; BadInputError if there is no such U-Net."""
+    preset = (config.variant or find_preset(config.preset)).unet
+    try:
+        return dataclasses.replace(preset, positions=config.positions, widths=config.widths or preset.widths)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+
+
+def resolved(config: TrainingConfig) -> TrainingConfig:
+    """The configuration with the preset's values where none was given; BadInputError if it cannot be run."""
+    recipe = dataclasses.asdict((config.variant or find_preset(config.preset)).diffusion_recipe)
+    missing = {name: value for name, value in recipe.items() if getattr(config, name) is None}
+    if config.sample_every is None:
+        missing["sample_every"] = 10 * config.validate_every
+    for which in ("mix", "bass"):
+        shipped = WEIGHTS / config.preset / f"{which}_autoencoder.safetensors"
+        if getattr(config, f"{which}_autoencoder") is None and shipped.exists():
+            missing[f"{which}_autoencoder"] = shipped
+    config = dataclasses.replace(config, **missing)
+    refuse_impossible(config)
+    return config
+
+
+def autoencoder_paths(config: TrainingConfig) -> tuple[Path, Path]:
+    """Weights of the mix and the bass autoencoder of a resolved configuration.
+
+    Raises:
+        BadInputError: they are not given, and the preset ships none.
+    """
+    if config.mix_autoencoder is None or config.bass_autoencoder is None:
+        training = f"python -m reference_model.train_autoencoder --preset {config.preset}"
+        raise BadInputError(
+            f"preset '{config.preset}' ships no autoencoders: make them with `{training} --which mix --run runs/mix` "
+            f"and `{training} --which bass --run runs/bass`, then give --mix-autoencoder runs/mix/weights.safetensors "
+            "--bass-autoencoder runs/bass/weights.safetensors"
+        )
+    return config.mix_autoencoder, config.bass_autoencoder
+
+
+# What a step sees: pairs of latents, noise, levels, and whose mix is left out
+
+
+class PairSource(Protocol):
+    """Where pairs come from; `reference_model.latents.LatentPairs` is one."""
+
+    def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+        """A random pair: its name, latents of the mix `(mix_dims, frames)` and of the bass `(bass_dims, frames)`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples of a step: all randomness of each comes from its own generator."""
+
+    names: list[str]
+    mix: Tensor
+    """`(batch, mix_dims, frames)`."""
+    bass: Tensor
+    noise: Tensor
+    level: Tensor
+    """`(batch,)`."""
+    unconditional: Tensor
+    """Booleans `(batch,)`: the mix is zeroed."""
+
+    @classmethod
+    def draw(
+        cls, pairs: PairSource, seed: int, step: int, indices: Sequence[int], *, size: int, unconditional: float
+    ) -> "Batch":
+        """The examples `indices` of a step's batch of `size`, a share of them without a mix.
+
+        Not in the paper: the levels are stratified, one in each of `size` equal parts of [0, 1], for a steadier
+        loss.
+        """
+        slots = step_generator(seed, step).permutation(size)
+        names, mixes, basses, noises, levels, dropped = [], [], [], [], [], []
+        for index in indices:
+            generator = example_generator(seed, step, index)
+            name, mix, bass = pairs.example(generator)
+            names.append(name)
+            mixes.append(mix)
+            basses.append(bass)
+            levels.append((slots[index] + generator.random()) / size)
+            noises.append(generator.standard_normal(bass.shape, dtype=np.float32))
+            dropped.append(generator.random() < unconditional)
+        tensors = [torch.from_numpy(np.stack(arrays)).float() for arrays in (mixes, basses, noises)]
+        level = torch.tensor(levels, dtype=torch.float32)
+        return cls(names, tensors[0], tensors[1], tensors[2], level, torch.tensor(dropped))
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        tensors = (self.mix, self.bass, self.noise, self.level, self.unconditional)
+        return Batch(self.names, *(tensor.to(device) for tensor in tensors))
+
+
+def draw_levels_and_noise(generator: np.random.Generator, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """Levels `(batch,)`, stratified, and noise like `clean`."""
+    size = len(clean)
+    level = (generator.permutation(size) + generator.random(size)) / size
+    noise = generator.standard_normal(clean.shape, dtype=np.float32)
+    return torch.from_numpy(level).float(), torch.from_numpy(noise)
+
+
+# The run
 
 
 Sample = Callable[[UNet, int], dict[str, float]]
 """Generate with a U-Net after a step, and say how good it is."""
+
+
+class DiffusionTraining(Training[list[Batch]]):
+    """A run of the paper's section 3.2: the U-Net learns v from noisy basses and their mixes."""
+
+    settings: TrainingConfig
+    title = "diffusion"
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        pairs: PairSource,
+        validation: PairSource,
+        accelerator: Accelerator,
+        encoders: dict[str, str] | None,
+        sample: Sample | None,
+    ) -> None:
+        assert config.steps and config.batch_size and config.learning_rate
+        self.pairs, self.validation, self.encoders, self.sample = pairs, validation, encoders, sample
+
+        # The network, its average, and the optimiser
+        torch.manual_seed(config.seed)
+        self.unet = UNet(unet_config(config)).to(accelerator.device)
+        if config.initial is not None:
+            self.unet.load_state_dict(UNet.from_pretrained(config.initial).state_dict())
+        self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        optimizer = torch.optim.AdamW(
+            self.unet.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.999),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        state = State({"unet": self.unet, "average": self.average}, {"optimizer": optimizer})
+
+        # Where the run was, and then to the devices
+        state.resume(config.folder(accelerator), settings_of(config, free=FREE_TO_CHANGE), since=SINCE)
+        self.model, self.optimizer = accelerator.prepare(self.unet, optimizer)
+        super().__init__(
+            config,
+            accelerator,
+            state,
+            steps=config.steps,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+        )
+
+    def rate(self) -> float:
+        """A warm-up, then a cosine to zero."""
+        return warmed_cosine(self.state.step, steps=self.steps, warmup=self.settings.warmup)
+
+    def draw(self, step: int) -> list[Batch]:
+        """The step's pairs, a micro-batch each."""
+        seed, size, unconditional = self.settings.seed, self.batch_size, self.settings.unconditional
+        return [
+            Batch.draw(self.pairs, seed, step, indices, size=size, unconditional=unconditional)
+            for indices in self.micro
+        ]
+
+    def trial(self) -> None:
+        """With every mix."""
+        batch = self.draw(self.state.step)[0].to(self.accelerator.device)
+        with self.accelerator.autocast():
+            loss = v_loss(self.unet, batch.bass, batch.mix, noise=batch.noise, level=batch.level).mean()
+        loss.backward()
+
+    def learn(self, drawn: list[Batch]) -> tuple[dict[str, Tensor], list[str]]:
+        """One step on E || v - v_theta(z_t, t, c_x) ||^2, a share of the mixes zeroed."""
+        config, accelerator, step = self.settings, self.accelerator, self.state.step
+        self.unet.train()
+        loss = torch.zeros((), device=accelerator.device)
+        parts = list(zip(self.micro, drawn, strict=True))
+        for indices, batch in added_up(parts, self.model, accelerator):
+            dropout = step_generator(config.seed, step, self.batch_size + 1 + indices.start)
+            torch.manual_seed(int(dropout.integers(2**62)))
+            mix = without_mix(batch.mix, batch.unconditional).to(accelerator.device)
+            batch = batch.to(accelerator.device)
+            with accelerator.autocast():
+                losses = v_loss(self.model, batch.bass, mix, noise=batch.noise, level=batch.level)
+                part = losses.mean() / len(parts)
+            accelerator.backward(part)
+            loss = loss + part.detach()
+        norm = accelerator.clip_grad_norm_(self.unet.parameters(), config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        update_average(self.average, self.unet, config.ema, step=step + 1)
+        return {"loss": loss, "gradient_norm": norm}, [name for batch in drawn for name in batch.names]
+
+    def row(self, steps: list[dict[str, float]]) -> dict[str, float]:
+        """The mean loss, and the last step's gradient and learning rate."""
+        rate = self.optimizer.param_groups[0]["lr"]
+        loss = float(np.mean([step["loss"] for step in steps]))
+        return {"loss": loss, "gradient_norm": steps[-1]["gradient_norm"], "learning_rate": rate}
+
+    def measures(self) -> list[tuple[int, Measure]]:
+        """Losses of validation pairs, and what is generated for validation clips."""
+        found: list[tuple[int, Measure]] = [(self.settings.validate_every, self.validate)]
+        if self.settings.sample_every:
+            found.append((self.settings.sample_every, self.sampled))
+        return found
+
+    def validate(self) -> dict[str, float]:
+        """Of the averaged weights."""
+        with self.accelerator.autocast():
+            return validate(self.average, self.validation)
+
+    def sampled(self) -> dict[str, float]:
+        """Of the averaged weights; nothing where there is no way to sample."""
+        return self.sample(self.average, self.state.step) if self.sample is not None else {}
+
+    def save(self) -> None:
+        """Write the checkpoint, and the averaged weights as they would be shipped."""
+        self.state.save(self.run, settings_of(self.settings, free=FREE_TO_CHANGE))
+        self.average.save_pretrained(self.run.path / "unet.safetensors", encoders=self.encoders)
 
 
 def train(
@@ -108,93 +333,11 @@ def train(
             not finite any more.
     """
     config = resolved(config)
-    assert config.steps and config.batch_size and config.learning_rate
-    accelerator = accelerator or config.accelerator()
-    device, main = accelerator.device, accelerator.is_main_process
-    run = RunFolder(config.run, config.tensorboard and main)
-    micro = micro_batches(config.batch_size, accelerator, config.accumulate)
-
-    torch.manual_seed(config.seed)
-    unet = UNet(unet_config(config)).to(device)
-    if config.initial is not None:
-        unet.load_state_dict(UNet.from_pretrained(config.initial).state_dict())
-    optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), weight_decay=config.weight_decay, fused=True
+    training = DiffusionTraining(
+        config, pairs, validation, accelerator or config.accelerator(), encoders=encoders, sample=sample
     )
-    state = State(unet, copy.deepcopy(unet).eval().requires_grad_(False), optimizer)
-    state.resume(run, config)
-    model, prepared = accelerator.prepare(unet, optimizer)
-    if main:
-        run.forget_after(state.step)
-
-    def draw(step: int) -> list[Batch]:
-        size, unconditional = config.batch_size, config.unconditional
-        assert size
-        return [Batch.draw(pairs, config.seed, step, part, size=size, unconditional=unconditional) for part in micro]
-
-    def trial() -> None:
-        batch = draw(state.step)[0]
-        tensors = (tensor.to(device) for tensor in (batch.bass, batch.mix, batch.noise, batch.level))
-        bass, mix, noise, level = tensors
-        with accelerator.autocast():
-            loss = v_loss(unet, bass, mix, noise=noise, level=level).mean()
-        loss.backward()
-
-    losses: list[float] = []
-    if state.step < config.steps:
-        throughput = Throughput(config.batch_size, trial, len(micro) * accelerator.num_processes)
-        optimizer.zero_grad()
-    bar = tqdm(total=config.steps, initial=state.step, desc="diffusion", disable=not main)
-    batches = ahead(draw, range(state.step, config.steps))
-    while state.step < config.steps:
-        throughput.start()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * warmed_cosine(state.step, steps=config.steps, warmup=config.warmup)
-        unet.train()
-        loss, names = torch.zeros((), device=device), []
-        for number, (indices, batch) in enumerate(zip(micro, next(batches), strict=True)):
-            names += batch.names
-            dropout = step_generator(config.seed, state.step, config.batch_size + 1 + indices.start)
-            torch.manual_seed(int(dropout.integers(2**62)))
-            mix = without_mix(batch.mix, batch.unconditional).to(device)
-            bass, noise, level = (tensor.to(device) for tensor in (batch.bass, batch.noise, batch.level))
-            apart = contextlib.nullcontext() if number == len(micro) - 1 else accelerator.no_sync(model)
-            with apart:
-                with accelerator.autocast():
-                    part = v_loss(model, bass, mix, noise=noise, level=level).mean() / len(micro)
-                accelerator.backward(part)
-            loss = loss + part.detach()
-        loss = accelerator.reduce(loss, "mean")
-        norm = float(accelerator.clip_grad_norm_(unet.parameters(), config.clip))
-        stop_unless_finite(run, accelerator, step=state.step, loss=float(loss), norm=norm, clips=names)
-        prepared.step()
-        prepared.zero_grad()
-        state.step += 1
-        update_average(state.average, unet, config.ema, step=state.step)
-
-        throughput.stop()
-        bar.update()
-        last = state.step == config.steps
-        if main:
-            losses.append(float(loss))
-            if state.step % config.log_every == 0 or last:
-                rate = optimizer.param_groups[0]["lr"]
-                row = {"loss": float(np.mean(losses)), "gradient_norm": norm, "learning_rate": rate}
-                run.log(step=state.step, **row, **throughput.row())
-                bar.set_postfix(loss=f"{row['loss']:.3f}")
-                losses.clear()
-            if state.step % config.validate_every == 0 or last:
-                with accelerator.autocast():
-                    row = validate(state.average, validation)
-                run.log(step=state.step, **row)
-                bar.write(f"step {state.step}: " + "  ".join(f"{name} {value:.4f}" for name, value in row.items()))
-            if sample is not None and config.sample_every and (state.step % config.sample_every == 0 or last):
-                run.log(step=state.step, **sample(state.average, state.step))
-            if state.step % config.checkpoint_every == 0 or last:
-                state.save(run, config, encoders)
-    bar.close()
-    accelerator.wait_for_everyone()
-    return state.average
+    training.fit()
+    return training.average
 
 
 @torch.no_grad()
@@ -248,37 +391,29 @@ def _latents(
 
 def main() -> None:
     """Command line."""
-    with exit_on_bad_input(), contextlib.ExitStack() as held:
+    with exit_on_bad_input():
         config = resolved(tyro.cli(TrainingConfig, description=__doc__))
         if config.dry_run:
             with torch.device("meta"):
-                print(describe(dataclasses.asdict(config), {"unet": UNet(unet_config(config))}))
+                print(describe(config, {"unet": UNet(unet_config(config))}))
             return
         mix_path, bass_path = autoencoder_paths(config)
-        RunFolder(config.run)  # refused now, not after the songs are encoded
-        accelerator = config.accelerator()
-        if accelerator.is_main_process:
-            held.enter_context(alone_in(config.run))
-        RunFolder(config.run, config.tensorboard and accelerator.is_main_process)
-        mix_autoencoder = Autoencoder.from_pretrained(mix_path)
-        bass_autoencoder = Autoencoder.from_pretrained(bass_path)
-        dims = (mix_autoencoder.config.dims, bass_autoencoder.config.dims)
-        wanted = (UNETS[config.preset].mix_dims, UNETS[config.preset].bass_dims)
-        if dims != wanted:
-            raise BadInputError(f"the autoencoders have {dims} dims, preset '{config.preset}' needs {wanted}")
-        coders = mix_autoencoder, bass_autoencoder
-        sources = [
-            _latents(config, accelerator, coders, data, songs=songs, variants=variants, subsets=subsets)
-            for data, songs, variants, subsets in (
-                (config.data, config.songs, config.variants, config.subsets or 1),
-                (config.validation_data, config.validation_songs, 1, 1),
-            )
-        ]
-        encoders = {"mix": encoder_hash(mix_autoencoder), "bass": encoder_hash(bass_autoencoder)}
-        sample = None
-        if config.sample_every and accelerator.is_main_process:
-            sample = ValidationSamples(mix_autoencoder, bass_autoencoder, config.run)
-        train(config, *sources, accelerator=accelerator, encoders=encoders, sample=sample)
+        with config.held() as accelerator:
+            coders = Autoencoder.from_pretrained(mix_path), Autoencoder.from_pretrained(bass_path)
+            dims = (coders[0].config.dims, coders[1].config.dims)
+            unet = find_preset(config.preset).unet
+            if dims != (wanted := (unet.mix_dims, unet.bass_dims)):
+                raise BadInputError(f"the autoencoders have {dims} dims, preset '{config.preset}' needs {wanted}")
+            sources = [
+                _latents(config, accelerator, coders, data, songs=songs, variants=variants, subsets=subsets)
+                for data, songs, variants, subsets in (
+                    (config.data, config.songs, config.variants, config.subsets or 1),
+                    (config.validation_data, config.validation_songs, 1, 1),
+                )
+            ]
+            encoders = {"mix": encoder_hash(coders[0]), "bass": encoder_hash(coders[1])}
+            sample = ValidationSamples(*coders, config.run) if accelerator.is_main_process else None
+            train(config, *sources, accelerator=accelerator, encoders=encoders, sample=sample)
 
 
 if __name__ == "__main__":

@@ -1,77 +1,19 @@
 """Conditional U-Net over latents (paper, section 3.2): it sees the noisy bass and the mix, and predicts v."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bassbench.errors import BadInputError
 from bassbench.training.checkpoint import save_tensors
 from bassbench.training.pretrained import load_pretrained
 from reference_model.blocks import Upsample, convolution
-from reference_model.positional_bias import Attention, Positions
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """Everything that determines a U-Net's tensors; it travels in the header of its weights.
-
-    `widths` are the channels at each resolution, each half as fine as the one before; `attention` is the number of
-    the coarsest resolutions that attend.
-    """
-
-    widths: tuple[int, ...]
-    attention: int
-    blocks: int = 2
-    """Residual blocks at each resolution on the way down; as many on the way up."""
-    heads: int = 4
-    level_dims: int = 32
-    """Channels of the sinusoidal embedding of the noise level."""
-    dropout: float = 0.0
-    mix_dims: int = 64
-    bass_dims: int = 32
-    positions: Positions = "dynamic"
-    """How attention knows where a frame is; the paper's, and that of weights that do not say, is "dynamic"."""
-
-    def __post_init__(self) -> None:
-        if self.positions not in get_args(Positions):
-            raise ValueError(f"positions are one of {', '.join(get_args(Positions))}, not {self.positions}")
-        if not self.widths or not 0 <= self.attention <= len(self.widths) or self.blocks < 1:
-            raise ValueError(f"a U-Net needs widths, blocks, and attention at no more than all resolutions: {self}")
-        if self.level_dims % 2 or any(width % self.heads for width in self.widths[-self.attention or None :]):
-            raise ValueError(f"level_dims must be even and the attending widths divide by the heads: {self}")
-
-    @property
-    def stride(self) -> int:
-        """Frames at the finest resolution in one frame of the coarsest."""
-        return 2 ** (len(self.widths) - 1)
-
-    def to_dict(self) -> dict:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "UNetConfig":
-        """Inverse of `to_dict`; raises BadInputError for anything else."""
-        try:
-            return cls(**{**values, "widths": tuple(values["widths"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInputError(f"this is not a U-Net's configuration: {error}") from error
-
-
-# Not in the paper: widths, blocks and heads; "paper" has its 42 M parameters.
-UNETS: dict[str, UNetConfig] = {
-    "tiny": UNetConfig(widths=(16, 24), attention=1, blocks=1, heads=2, level_dims=8, mix_dims=16, bass_dims=8),
-    "small": UNetConfig(widths=(128, 160, 192, 224), attention=2, dropout=0.1),
-    "paper": UNetConfig(widths=(256, 352, 448, 448), attention=2, blocks=3, heads=8, level_dims=128),
-}
+from reference_model.positional_bias import Attention
+from reference_model.presets import UNetConfig
 
 
 def level_embedding(level: Tensor, dims: int) -> Tensor:

@@ -17,11 +17,11 @@ from bassbench.results.table import table, terminal
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Song
 from reference_model import load
-from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encode_pair, latent_pairs
 from reference_model.pipeline import BassAccompaniment, Sampling
 from reference_model.train_autoencoder import TrainAutoencoder
 from reference_model.train_autoencoder import train as train_autoencoder
+from reference_model.train_diffusion import TrainingConfig
 from reference_model.train_diffusion import train as train_diffusion
 
 SAMPLES = 64 * 4096

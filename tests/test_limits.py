@@ -18,7 +18,7 @@ from experiments.match_proof import MatchProof
 from experiments.metric_validity import MetricValidity
 from experiments.studies import Settings, WeightSettings
 from experiments.targets import Evaluate
-from reference_model import autoencoder_settings, diffusion_settings, generate
+from reference_model import generate, train_autoencoder, train_diffusion
 from reference_model.pipeline import Sampling
 
 RUN = Path("run")
@@ -30,10 +30,10 @@ TAKE_SEEDS = {
     "metric_validity": lambda seed: MetricValidity(seed=seed).validate(),
     "match_proof": lambda seed: MatchProof(seed=seed).validate(),
     "evaluate": lambda seed: Evaluate(seed=seed).validate(),
-    "autoencoders": lambda seed: autoencoder_settings.check(
-        autoencoder_settings.TrainAutoencoder(run=RUN, which="mix", seed=seed)
+    "autoencoders": lambda seed: train_autoencoder.check(
+        train_autoencoder.TrainAutoencoder(run=RUN, which="mix", seed=seed)
     ),
-    "diffusion": lambda seed: diffusion_settings.resolved(diffusion_settings.TrainingConfig(run=RUN, seed=seed)),
+    "diffusion": lambda seed: train_diffusion.resolved(train_diffusion.TrainingConfig(run=RUN, seed=seed)),
     "matcher": lambda seed: train_matcher.resolved(train_matcher.TrainingConfig(seed=seed)),
 }
 
@@ -89,9 +89,9 @@ def test_bounds_are_included_and_each_of_a_tuple_counts() -> None:
 def test_trainers_have_limits(changes: dict) -> None:
     (name,) = changes
     for make in (
-        lambda: diffusion_settings.resolved(diffusion_settings.TrainingConfig(run=RUN, **changes)),
+        lambda: train_diffusion.resolved(train_diffusion.TrainingConfig(run=RUN, **changes)),
         lambda: train_matcher.resolved(train_matcher.TrainingConfig(**changes)),
-        lambda: autoencoder_settings.check(autoencoder_settings.TrainAutoencoder(run=RUN, which="mix", **changes)),
+        lambda: train_autoencoder.check(train_autoencoder.TrainAutoencoder(run=RUN, which="mix", **changes)),
     ):
         with pytest.raises(BadInputError, match=f"--{name.replace('_', '-')} takes"):
             make()

@@ -18,9 +18,9 @@ from bassbench.suite.systems import load_system
 from experiments.all import All
 from experiments.ddim_steps import DDIMSteps
 from reference_model import load
-from reference_model.autoencoder_settings import TrainAutoencoder
-from reference_model.diffusion_settings import TrainingConfig, resolved
 from reference_model.pipeline import Sampling
+from reference_model.train_autoencoder import TrainAutoencoder
+from reference_model.train_diffusion import TrainingConfig, resolved
 
 NAMES: dict[str, tuple[Callable[[], object], str]] = {
     "metric": (lambda: chosen(["onset F2"], all_measures()), "onset F1"),

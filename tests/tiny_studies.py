@@ -14,8 +14,8 @@ from contrastive.encoder import Matcher
 from experiments import playing
 from reference_model.autoencoder import Autoencoder
 from reference_model.latents import encoder_hash
-from reference_model.presets import AUTOENCODERS
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 SAMPLES = 64 * 4096
 MATCHER = "matcher.safetensors"
@@ -26,7 +26,7 @@ def save_tiny_weights(folder: Path) -> Path:
     torch.manual_seed(0)
     encoders = {}
     for which in ("mix", "bass"):
-        coder = Autoencoder(AUTOENCODERS["tiny"][which])
+        coder = Autoencoder(PRESETS["tiny"].autoencoders[which])
         assert coder.linear is not None
         torch.nn.init.orthogonal_(coder.linear.components)
         coder.linear.readout.normal_(std=0.1)
@@ -34,10 +34,10 @@ def save_tiny_weights(folder: Path) -> Path:
         coder.latent_std.fill_(10.0)
         coder.save_pretrained(folder / f"{which}_autoencoder.safetensors")
         encoders[which] = encoder_hash(coder)
-    unet = UNet(UNETS["tiny"])
+    unet = UNet(PRESETS["tiny"].unet)
     torch.nn.init.normal_(unet.output.weight, std=0.3)
     unet.save_pretrained(folder / "unet.safetensors", encoders=encoders)
-    Matcher(MATCHERS["tiny"]).save_pretrained(folder / MATCHER)
+    Matcher(MATCHERS["tiny"].sizes).save_pretrained(folder / MATCHER)
     return folder
 
 

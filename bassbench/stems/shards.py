@@ -46,8 +46,7 @@ from bassbench.stems.shard_files import (
     webdataset,
 )
 from bassbench.stems.track import BASS
-from bassbench.stems.training import even_starts
-from bassbench.stems.windows import WindowRequest, clip_of, draw_subset, sounds, window_generator
+from bassbench.stems.windows import WindowRequest, clip_of, draw_subset, even_starts, sounds, window_generator
 
 _FORMAT = 1
 _FLAC_HEAD = 42  # bytes: the marker and the block STREAMINFO, whose last 16 are the MD5 of the decoded audio

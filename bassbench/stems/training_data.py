@@ -3,8 +3,12 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from bassbench.audio import SAMPLE_RATE
 from bassbench.errors import BadInputError
 from bassbench.plugins import warn_once
 from bassbench.songs.clips import TEST_ONLY, ClipSource, StemClips, clip_requests, stem_clips
@@ -12,11 +16,19 @@ from bassbench.songs.render import CLIP_SAMPLES
 from bassbench.stems.layouts import Coverage, StemDataset, open_dataset
 from bassbench.stems.shard_files import is_sharded
 from bassbench.stems.shards import ShardedStems, sharded_stems
-from bassbench.stems.training import StemAudioClips, training_clips
-from bassbench.stems.windows import WindowRequest, window_requests
+from bassbench.stems.track import BASS, Track
+from bassbench.stems.windows import (
+    WindowRequest,
+    draw_subset,
+    even_starts,
+    sounds,
+    window_generator,
+    window_requests,
+)
 
 _LONG = 2 * CLIP_SAMPLES  # so that crops of the paper's length can begin anywhere in it
 _LONG_WINDOWS, _WINDOWS = 4, 8  # a track
+_DRAWS = 8  # of windows, before silence is what comes back
 
 
 def training_requests(
@@ -75,6 +87,86 @@ def _windows(dataset: StemDataset, seed: int, coverage: Coverage) -> Iterator[li
             yield found
 
 
+def _training_tracks(folder: Path) -> StemDataset:
+    dataset = open_dataset(folder)
+    return dataset.split("train") if dataset.has_split("train") else dataset
+
+
+# One side of the pairs of a data set, for the autoencoders
+
+
+@dataclass(frozen=True)
+class StemAudioClips:
+    """`clips[i]` is float32 `(2, up to samples)`: a window of a track, every window once before any comes again.
+
+    A mix is a random non-empty subset of the other stems, drawn from (seed, i). A silent window is replaced by another
+    one, drawn from (seed, i) too; after eight silent ones silence is what comes back.
+    """
+
+    tracks: tuple[Track, ...]
+    starts: tuple[tuple[int, int], ...]
+    """(track, sample) of every window."""
+    which: str
+    samples: int
+    seed: int
+    rounds: int
+
+    def __len__(self) -> int:
+        return len(self.starts) * self.rounds
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        generator = window_generator(f"{self.which} {index}", self.seed)
+        place = index % len(self.starts)
+        for _ in range(_DRAWS):
+            audio = self._read(*self.starts[place], generator)
+            if sounds(audio).any():
+                break
+            place = int(generator.integers(len(self.starts)))
+        return audio
+
+    def _read(self, number: int, start: int, generator: np.random.Generator) -> np.ndarray:
+        track = self.tracks[number]
+        samples = min(self.samples, track.samples - start)
+        if self.which == BASS:
+            return track.read([BASS], start, samples)
+        if len(track.others) == 1:
+            return track.read(track.others, start, samples)
+        stems = {role: track.read([role], start, samples) for role in track.others}
+        mix = np.sum([stems[role] for role in draw_subset(stems, generator)], axis=0)
+        return mix / max(1.0, float(np.abs(mix).max(initial=0.0)))
+
+
+def training_clips(
+    dataset: StemDataset, which: str, *, seconds: float = 12.0, seed: int = 0, rounds: int = 4
+) -> StemAudioClips:
+    """Windows of `seconds` over all tracks that have the stem; `rounds` times, with other subsets each time.
+
+    Raises:
+        BadInputError: `which` is neither "mix" nor "bass"; no track that can be read has it.
+    """
+    if which not in ("mix", BASS):
+        raise BadInputError(f"a pair has the stems 'mix' and 'bass', not '{which}'")
+    if seconds <= 0 or rounds <= 0:
+        raise ValueError(f"seconds and rounds must be positive, got {seconds} and {rounds}")
+    coverage, tracks = Coverage.of(dataset), []
+    for track in dataset.tracks:
+        if BASS in track.stems if which == BASS else track.others:
+            try:
+                track.samples  # noqa: B018 - reads the headers
+                tracks.append(track)
+            except BadInputError as error:
+                coverage.left_out[track.name] = str(error)
+    if coverage.left_out:
+        warn_once(f"{dataset.path}: {coverage}")
+    if not tracks:
+        raise BadInputError(f"{dataset.path}: no track ({dataset.layout}) has a {which}; choose another dataset")
+    samples = round(seconds * SAMPLE_RATE)
+    starts = [(number, start) for number, track in enumerate(tracks) for start in even_starts(track.samples, samples)]
+    return StemAudioClips(tuple(tracks), tuple(starts), which, samples, seed, rounds)
+
+
 def training_stems(
     data: str, which: str, *, count: int | None = None, families: Sequence[str] = (), processes: int = 1
 ) -> StemClips | StemAudioClips | ShardedStems:
@@ -90,8 +182,3 @@ def training_stems(
     if not Path(data).is_dir():
         return stem_clips(data, which, count, families=families, processes=processes)
     return training_clips(_training_tracks(Path(data)), which)
-
-
-def _training_tracks(folder: Path) -> StemDataset:
-    dataset = open_dataset(folder)
-    return dataset.split("train") if dataset.has_split("train") else dataset

@@ -252,3 +252,9 @@ def midi_notes(path: Path, content: str) -> tuple[Note, ...]:
         raise BadInputError(f"{path}: not a readable MIDI file ({error}); remove it or get it again") from None
     notes = (note for instrument in midi.instruments if not instrument.is_drum for note in instrument.notes)
     return tuple(Note(note.start, note.end, note.pitch, note.velocity) for note in notes)
+
+
+def even_starts(length: int, samples: int) -> list[int]:
+    """Starts of the fewest windows of `samples` that cover `length`, evenly spread; one where it is shorter."""
+    count = max(-(-length // samples), 1)
+    return [round(i * max(length - samples, 0) / max(count - 1, 1)) for i in range(count)]

@@ -72,6 +72,59 @@ def metadata_of(path: str | Path, header: Mapping[str, str]) -> dict[str, Any]:
     return metadata
 
 
+@dataclasses.dataclass
+class State:
+    """All that lives during training and is saved in a checkpoint, by the names that it has there."""
+
+    networks: dict[str, torch.nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    step: int = 0
+
+    def save(self, run: "RunFolder", config: dict[str, Any]) -> None:
+        """Write the run's checkpoint, with the settings that a resumed run must share.
+
+        Raises:
+            BadInputError: a weight is not finite, or the file cannot be written; the checkpoint before is kept.
+        """
+        tensors = {
+            f"{name}.{key}": tensor
+            for name, network in self.networks.items()
+            for key, tensor in network.state_dict().items()
+        }
+        finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
+        if not all(finite):
+            name = [*tensors][finite.index(False)]
+            raise BadInputError(
+                f"{run.path}: {name} is not finite any more at step {self.step}; the checkpoint before is kept; lower "
+                "--learning-rate and start in a new folder"
+            )
+        for name, optimizer in self.optimizers.items():
+            tensors |= optimizer_tensors(optimizer, name)
+        save_tensors(run.checkpoint, tensors, {"step": self.step, "config": config})
+
+    def resume(self, run: "RunFolder", config: dict[str, Any], *, since: Mapping[str, Any] | None = None) -> None:
+        """Go on from the run's checkpoint if there is one.
+
+        `since` holds what a run had that was begun before there was the choice, also within settings that are mappings.
+
+        Raises:
+            BadInputError: it was made with other settings, or cannot be read.
+        """
+        if not run.checkpoint.exists():
+            return
+        tensors, metadata = load_tensors(run.checkpoint)
+        before = metadata.get("config", metadata.get("identity", {}))  # the autoencoders' once had the other name
+        for name, value in (since or {}).items():
+            before[name] = {**value, **before.get(name, {})} if isinstance(value, dict) else before.get(name, value)
+        refuse_other_settings(run.path, before, config)
+        for name, network in self.networks.items():
+            prefix = f"{name}."
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, tensors, name)
+        self.step = int(metadata["step"])
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
     """An optimiser's per-parameter state as flat named tensors, for `save_tensors`."""
     state = optimizer.state_dict()["state"]

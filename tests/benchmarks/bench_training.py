@@ -15,8 +15,8 @@ from contrastive.loss import info_nce
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss
 from reference_model.losses import Objective, draw_hops, weighted_sum
-from reference_model.presets import AUTOENCODERS, RECIPES
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 CROP = 16
 """Latent frames of an autoencoder's crop, 1.5 s."""
@@ -40,7 +40,7 @@ def _step(
 
 def test_diffusion_step(measure: Measure, preset: str, device: torch.device, batch: int, dtype: str) -> None:
     torch.manual_seed(0)
-    unet = UNet(UNETS[preset]).to(device).train()
+    unet = UNet(PRESETS[preset].unet).to(device).train()
     bass, noisy = (torch.randn(batch, unet.config.bass_dims, CLIP_FRAMES, device=device) for _ in range(2))
     mix, level = torch.randn(batch, unet.config.mix_dims, CLIP_FRAMES, device=device), torch.rand(batch, device=device)
     step = _step(unet, lambda: v_loss(unet, bass, mix, noise=noisy, level=level).mean(), device, dtype)
@@ -55,9 +55,9 @@ def test_autoencoder_step(
     measure: Measure, preset: str, device: torch.device, which: str, batch: int, dtype: str
 ) -> None:
     torch.manual_seed(0)
-    coder = Autoencoder(AUTOENCODERS[preset][which]).to(device)
+    coder = Autoencoder(PRESETS[preset].autoencoders[which]).to(device)
     coder.network_dtype = torch.bfloat16 if dtype == "bfloat16" else None
-    recipe = RECIPES[preset]
+    recipe = PRESETS[preset].autoencoder_recipe
     weights = {name: weight for name, weight in recipe.weights.items() if name != "adversarial"}
     objective, hops = Objective(coder, weights).to(device), draw_hops(np.random.default_rng(0), recipe.resolutions)
     audio = torch.from_numpy(noise(batch, CROP)).to(device)
@@ -77,7 +77,7 @@ def test_autoencoder_step(
 def test_matcher_step(measure: Measure, preset: str, device: torch.device, dtype: str) -> None:
     """24 pairs of 8 s, as its trainer's default."""
     torch.manual_seed(0)
-    matcher, pairs = Matcher(MATCHERS[preset]).to(device).train(), 24
+    matcher, pairs = Matcher(MATCHERS[preset].sizes).to(device).train(), 24
     sizes = matcher.config.features
     frames = round(8 * sizes.frames_per_second)
     mix, bass = torch.rand(2, pairs, sizes.view + sizes.upper_bands, frames, device=device)

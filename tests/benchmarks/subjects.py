@@ -9,8 +9,8 @@ from bassbench.audio import SAMPLE_RATE
 from reference_model.autoencoder import Autoencoder
 from reference_model.loading import load
 from reference_model.pipeline import BassAccompaniment
-from reference_model.presets import AUTOENCODERS, R_TIME
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS, R_TIME
+from reference_model.unet import UNet
 
 CLIP_FRAMES = 256
 """Latent frames of a clip, 23.8 s."""
@@ -34,6 +34,8 @@ def reference_model(preset: str, device: torch.device) -> BassAccompaniment:
     if preset == "small":
         return load("small", device)
     torch.manual_seed(0)
-    coders = {which: Autoencoder(AUTOENCODERS[preset][which]) for which in ("mix", "bass")}
-    networks = [network.to(device).eval().requires_grad_(False) for network in (*coders.values(), UNet(UNETS[preset]))]
+    coders = {which: Autoencoder(PRESETS[preset].autoencoders[which]) for which in ("mix", "bass")}
+    networks = [
+        network.to(device).eval().requires_grad_(False) for network in (*coders.values(), UNet(PRESETS[preset].unet))
+    ]
     return BassAccompaniment(networks[0], networks[1], networks[2], bfloat16=device.type == "cuda")  # type: ignore[arg-type]

@@ -9,12 +9,12 @@ import torch
 
 from bassbench.errors import BadInputError
 from bassbench.training.checkpoint import save_tensors
-from contrastive.augment import Augmentation, augmented
+from contrastive.batch import Augmentation, augmented
 from contrastive.config import MATCHERS, MatcherConfig
 from contrastive.encoder import Matcher, network_input, similarity
 from contrastive.loss import alike, info_nce
 
-TINY = MATCHERS["tiny"]
+TINY = MATCHERS["tiny"].sizes
 ROWS = TINY.features.view + TINY.features.upper_bands
 
 
@@ -37,7 +37,7 @@ def test_a_gradient_reaches_every_parameter() -> None:
 @pytest.mark.parametrize("name", MATCHERS)
 def test_parameter_counts(name: str) -> None:
     with torch.device("meta"):
-        count = sum(p.numel() for p in Matcher(MATCHERS[name]).parameters()) / 1e6
+        count = sum(p.numel() for p in Matcher(MATCHERS[name].sizes).parameters()) / 1e6
     assert count == pytest.approx({"tiny": 0.007, "small": 0.201, "paper": 2.84}[name], rel=0.03)
 
 

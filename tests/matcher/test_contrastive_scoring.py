@@ -20,7 +20,7 @@ RATE = 44_100
 @pytest.fixture(scope="module")
 def matcher() -> Matcher:
     torch.manual_seed(0)
-    return Matcher(MATCHERS["tiny"]).eval()
+    return Matcher(MATCHERS["tiny"].sizes).eval()
 
 
 def _clips(count: int, seconds: float = 6.0, seed: int = 0) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_a_long_clip_is_the_mean_over_its_windows(matcher: Matcher) -> None:
 
 def test_a_training_matcher_is_scored_without_dropout_and_left_in_training() -> None:
     torch.manual_seed(0)
-    matcher = Matcher(MATCHERS["tiny"]).train()
+    matcher = Matcher(MATCHERS["tiny"].sizes).train()
     first = score(_clips(1), _clips(1, seed=1), matcher=matcher)
     assert first == score(_clips(1), _clips(1, seed=1), matcher=matcher)
     assert matcher.mix_tower.training and matcher.bass_tower.training

@@ -9,8 +9,9 @@ from bassbench.cache import cache_folder
 from bassbench.errors import BadInputError
 from bassbench.songs.clips import ClipRequest
 from bassbench.songs.song_bank import Song
+from contrastive.batch import beat_frames, draw_batch, elsewhere
 from contrastive.config import FeatureConfig
-from contrastive.sampling import HARD, Place, beat_frames, draw_batch, hard_places, view
+from contrastive.features import Place, view
 from contrastive.songs import SongFeatures, features_of, song_features, tonic_of
 from contrastive.validation import ranks, transposed
 
@@ -55,16 +56,16 @@ def test_ranks() -> None:
     assert ranks(scores).tolist() == [1.0, 3.0, 2.0]
 
 
-def test_hard_places_do_not_fit_and_stay_inside() -> None:
+def test_elsewhere_does_not_fit_and_stays_inside() -> None:
     song = _song(0)
     beat = beat_frames(song, CONFIG)
     for seed in range(200):
         generator = np.random.default_rng(seed)
         last = song.frames - 1 - FRAMES
         place = Place(float(generator.uniform(0, last)), 1.0, int(generator.integers(-6, 7)))
-        (elsewhere,) = hard_places(song, place, generator, FRAMES, CONFIG)
-        assert elsewhere.semitones == place.semitones and abs(elsewhere.start - place.start) >= beat
-        assert 0 <= elsewhere.start <= last
+        other = elsewhere(song, place, generator, FRAMES, CONFIG)
+        assert other.semitones == place.semitones and abs(other.start - place.start) >= beat
+        assert 0 <= other.start <= last
 
 
 def test_a_batch_holds_each_pair_once_and_its_hard_negatives() -> None:
@@ -73,10 +74,10 @@ def test_a_batch_holds_each_pair_once_and_its_hard_negatives() -> None:
         batch = draw_batch(songs, np.random.default_rng(seed), CONFIG, pairs=5, frames=FRAMES)
         again = draw_batch(songs, np.random.default_rng(seed), CONFIG, pairs=5, frames=FRAMES)
         assert np.array_equal(batch.mix, again.mix) and np.array_equal(batch.bass, again.bass)
-        assert len(batch.mix) == 5 and len(batch.bass) == 5 * (1 + len(HARD))
+        assert len(batch.mix) == 5 and len(batch.bass) == 5 * 2
         names = batch.mix[:, -1, 0]
         assert len(set(names)) == 5
-        assert np.array_equal(batch.bass[:, -1, 0], np.tile(names, 1 + len(HARD)))
+        assert np.array_equal(batch.bass[:, -1, 0], np.tile(names, 2))
         # The true bass is seen at the very frames and the very pitch of its mix.
         assert np.array_equal(batch.bass[:5], batch.mix)
 
@@ -95,7 +96,7 @@ def test_true_and_false_basses_are_transposed_alike() -> None:
 
 def test_songs_of_unlike_length_and_few_songs() -> None:
     with pytest.raises(ValueError, match="fewer than"):
-        hard_places(_song(0, frames=30), Place(0, 1.0, 0), np.random.default_rng(0), FRAMES, CONFIG)
+        elsewhere(_song(0, frames=30), Place(0, 1.0, 0), np.random.default_rng(0), FRAMES, CONFIG)
     batch = draw_batch([_song(0)], np.random.default_rng(0), CONFIG, pairs=3, frames=FRAMES)
     assert len(batch.mix) == 3
 

@@ -5,10 +5,9 @@ import torch
 
 from contrastive.config import MATCHERS
 from contrastive.encoder import STRIDE, Matcher, network_input, similarity
-from contrastive.loss import info_nce
-from contrastive.self_negatives import STEPS, shifted_alike, shifted_similarity, transposed_similarity
+from contrastive.loss import STEPS, info_nce, shifted_alike, shifted_similarity, transposed_similarity
 
-FEATURES = MATCHERS["tiny"].features
+FEATURES = MATCHERS["tiny"].sizes.features
 BINS = FEATURES.bins_per_semitone
 
 
@@ -25,7 +24,7 @@ def _lines(count: int, frames: int, seed: int = 0, room: int = 0) -> torch.Tenso
 
 def test_a_transposed_clip_turns_its_embedding() -> None:
     torch.manual_seed(0)
-    tower = Matcher(MATCHERS["tiny"]).bass_tower.eval()
+    tower = Matcher(MATCHERS["tiny"].sizes).bass_tower.eval()
     line = _lines(2, 80, room=5)  # transposed by 5 it stays in its octave
     higher = torch.cat([line[:, : FEATURES.view].roll(5 * BINS, dims=1), line[:, FEATURES.view :]], dim=1)
     with torch.no_grad():

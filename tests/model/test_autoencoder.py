@@ -10,12 +10,12 @@ from bassbench.errors import BadInputError
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.linear_path import least_squares, principal_components
-from reference_model.presets import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
+from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig, Stage
 from reference_model.stft import istft, stft
 
-TINY = AUTOENCODERS["tiny"]["bass"]
+TINY = PRESETS["tiny"].autoencoders["bass"]
 TINY_PAPER = dataclasses.replace(
-    AUTOENCODERS["paper"]["bass"],
+    PRESETS["paper"].autoencoders["bass"],
     dims=4,
     encoder=(Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1)),
     decoder=(Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1)),
@@ -240,7 +240,7 @@ def test_batch_does_not_matter(fitted: Autoencoder) -> None:
 
 @pytest.mark.parametrize("which", ["mix", "bass"])
 def test_paper_preset_has_the_papers_sizes(which: str) -> None:
-    config = AUTOENCODERS["paper"][which]
+    config = PRESETS["paper"].autoencoders[which]
     with torch.device("meta"):
         model = Autoencoder(config)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -249,12 +249,12 @@ def test_paper_preset_has_the_papers_sizes(which: str) -> None:
     assert config.linear_path is False
 
 
-@pytest.mark.parametrize("name", AUTOENCODERS)
+@pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("which", ["mix", "bass"])
 def test_presets_survive_json(name: str, which: str) -> None:
     import json
 
-    config = AUTOENCODERS[name][which]
+    config = PRESETS[name].autoencoders[which]
     assert AutoencoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     with pytest.raises(BadInputError):
         AutoencoderConfig.from_dict({**config.to_dict(), "colour": 1})

@@ -9,15 +9,15 @@ import torch
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.phase import integrate
-from reference_model.presets import AUTOENCODERS, R_TIME, AutoencoderConfig, Stage
+from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig, Stage
 from reference_model.stft import StreamingInverse, istft, stft
 
-TINY = AUTOENCODERS["tiny"]["bass"]
+TINY = PRESETS["tiny"].autoencoders["bass"]
 STAGES = tuple(Stage(2, 8, 1) for _ in range(4))
 LAYOUTS = {
     "linear path": TINY,
     "paper's layout": dataclasses.replace(
-        AUTOENCODERS["paper"]["bass"], dims=8, encoder=STAGES, decoder=STAGES, top_hz=4_000.0
+        PRESETS["paper"].autoencoders["bass"], dims=8, encoder=STAGES, decoder=STAGES, top_hz=4_000.0
     ),
 }
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from reference_model.diffusion import denoiser
 from reference_model.guidance import Denoiser, combine, guided
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 CONDITIONAL = (
     torch.randn(3, 4, 16, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 2, 0.5])[:, None, None]
@@ -78,7 +79,7 @@ def test_phi_interpolates() -> None:
 @pytest.mark.parametrize("phi", [0.0, 0.7])
 def test_one_pass_equals_two(batch: int, phi: float) -> None:
     torch.manual_seed(0)
-    unet = UNet(UNETS["tiny"]).eval()
+    unet = UNet(PRESETS["tiny"].unet).eval()
     torch.nn.init.normal_(unet.output.weight, std=0.1)
     noisy, mix, level = torch.randn(batch, 8, 12), torch.randn(batch, 16, 12), torch.rand(batch)
     one = guided(functools.partial(denoiser, unet), mix, 2.5, phi)(noisy, level)

@@ -9,13 +9,14 @@ from torch._inductor.exc import InvalidCxxCompiler
 
 from bassbench.errors import BadInputError
 from reference_model.inference import prepared
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 
 @pytest.fixture()
 def unet() -> UNet:
     torch.manual_seed(0)
-    unet = UNet(UNETS["tiny"]).eval().requires_grad_(False)
+    unet = UNet(PRESETS["tiny"].unet).eval().requires_grad_(False)
     nn.init.normal_(unet.output.weight, std=0.05)
     return unet
 

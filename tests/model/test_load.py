@@ -17,7 +17,8 @@ from contrastive.encoder import Matcher
 from reference_model.autoencoder import Autoencoder
 from reference_model.loading import UnrecordedEncodersWarning, load
 from reference_model.pipeline import BassAccompaniment, Sampling
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 
 def test_names_are_exported() -> None:
@@ -68,7 +69,7 @@ def test_autoencoders_of_another_training_are_refused(weights: Path, tmp_path: P
 
 def test_a_unet_that_does_not_say_its_autoencoders_is_accepted_with_a_warning(weights: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(weights, tmp_path / "copy")
-    UNet(UNETS["tiny"]).save_pretrained(folder / "unet.safetensors")
+    UNet(PRESETS["tiny"].unet).save_pretrained(folder / "unet.safetensors")
     with pytest.warns(UnrecordedEncodersWarning, match="unet.safetensors"):
         load(folder)
 

@@ -9,10 +9,10 @@ import torch
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.harmony import REACH, harmony
-from reference_model.presets import AUTOENCODERS, R_TIME, AutoencoderConfig
+from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig
 from reference_model.sides import level_differences
 
-PLACED = dataclasses.replace(AUTOENCODERS["tiny"]["mix"], dims=34, chroma_dims=24, side_dims=4)
+PLACED = dataclasses.replace(PRESETS["tiny"].autoencoders["mix"], dims=34, chroma_dims=24, side_dims=4)
 
 
 def chord(pitches: tuple[int, ...], frames: int, *, cents: float = 0.0, left: float = 1.0) -> torch.Tensor:
@@ -93,7 +93,7 @@ def test_the_choice_travels_with_the_weights_and_older_weights_do_without(placed
     assert loaded.config == PLACED
     audio = loud(8, 5)
     assert torch.allclose(codec.encode(loaded, audio), codec.encode(placed, audio), atol=1e-5)
-    before = AUTOENCODERS["tiny"]["mix"].to_dict()
-    assert "chroma_dims" not in before and AutoencoderConfig.from_dict(before) == AUTOENCODERS["tiny"]["mix"]
+    before = PRESETS["tiny"].autoencoders["mix"].to_dict()
+    assert "chroma_dims" not in before and AutoencoderConfig.from_dict(before) == PRESETS["tiny"].autoencoders["mix"]
     with pytest.raises(ValueError, match="some must be left"):
-        dataclasses.replace(AUTOENCODERS["tiny"]["mix"], dims=24, chroma_dims=24)
+        dataclasses.replace(PRESETS["tiny"].autoencoders["mix"], dims=24, chroma_dims=24)

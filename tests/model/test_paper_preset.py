@@ -10,34 +10,33 @@ import torch
 from tiny_model import music
 from valid_audio import assert_audio_valid
 
-from bassbench.training.checkpoint import RunFolder
 from reference_model import codec, train_autoencoder, train_diffusion
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss
-from reference_model.diffusion_settings import TrainingConfig
 from reference_model.latents import encode_pair, latent_pairs
 from reference_model.loading import load
 from reference_model.pipeline import Sampling
-from reference_model.presets import AUTOENCODERS, R_TIME, Stage
-from reference_model.train_autoencoder import TrainAutoencoder, prepare, train_step
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS, R_TIME, Stage
+from reference_model.train_autoencoder import AutoencoderTraining, TrainAutoencoder
+from reference_model.train_diffusion import TrainingConfig
+from reference_model.unet import UNet
 
 
 def test_the_autoencoder_with_its_critics(tmp_path: Path) -> None:
     clip = 0.1 * np.random.default_rng(0).standard_normal((2, 4 * R_TIME)).astype(np.float32)
     settings = TrainAutoencoder(which="bass", run=tmp_path, preset="paper", batch_size=1, crop_frames=4, precision="no")
-    state = prepare(settings, [clip], RunFolder(tmp_path))
-    before = [parameter.detach().clone() for parameter in state.autoencoder.parameters()]
-    row = train_step(state, settings, [clip])
+    training = AutoencoderTraining(settings, [clip], [clip])
+    before = [parameter.detach().clone() for parameter in training.autoencoder.parameters()]
+    row, names = training.learn(training.draw(0))
     assert {"reconstruction", "mssd", "adversarial", "critic"} < row.keys() and np.isfinite(list(row.values())).all()
-    assert state.step == 1
-    for old, new in zip(before, state.autoencoder.parameters(), strict=True):
+    assert len(names) == 1
+    for old, new in zip(before, training.autoencoder.parameters(), strict=True):
         assert not torch.equal(old, new)
 
 
 def test_the_unet() -> None:
     torch.manual_seed(0)
-    unet, config = UNet(UNETS["paper"]), UNETS["paper"]
+    unet, config = UNet(PRESETS["paper"].unet), PRESETS["paper"].unet
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-4, betas=(0.9, 0.999))
     mix, bass, noise = (torch.randn(1, dims, 16) for dims in (config.mix_dims, config.bass_dims, config.bass_dims))
     losses = []
@@ -50,19 +49,20 @@ def test_the_unet() -> None:
     assert losses[1] < losses[0]
 
 
-def test_the_chain_of_its_layout_at_tiny_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chain_of_its_layout_at_tiny_sizes(tmp_path: Path) -> None:
     stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
     sizes = {
-        which: dataclasses.replace(AUTOENCODERS["paper"][which], dims=dims, encoder=stages, decoder=stages)
+        which: dataclasses.replace(PRESETS["paper"].autoencoders[which], dims=dims, encoder=stages, decoder=stages)
         for which, dims in (("mix", 16), ("bass", 8))
     }
-    monkeypatch.setitem(AUTOENCODERS, "paper", sizes)
-    monkeypatch.setitem(UNETS, "paper", UNETS["tiny"])
+    variant = dataclasses.replace(PRESETS["paper"], autoencoders=sizes, unet=PRESETS["tiny"].unet)
     clips = [music(64 * R_TIME / 44_100, seed=seed) for seed in range(3)]
     coders = {}
     for which in ("mix", "bass"):
         settings = TrainAutoencoder(which=which, run=tmp_path / which, preset="paper", steps=2, batch_size=2)
-        settings = dataclasses.replace(settings, crop_frames=4, fit_frames=512, precision="no", validation_clips=1)
+        settings = dataclasses.replace(
+            settings, variant=variant, crop_frames=4, fit_frames=512, precision="no", validation_clips=1
+        )
         coders[which] = coder = train_autoencoder.train(settings, clips, clips[:1])
         latent = torch.cat([codec.encode(coder, torch.from_numpy(clip)[None]) for clip in clips], dim=2)
         assert latent.mean(dim=(0, 2)).abs().max() < 0.2
@@ -76,7 +76,7 @@ def test_the_chain_of_its_layout_at_tiny_sizes(tmp_path: Path, monkeypatch: pyte
         frames=32,
     )
     config = TrainingConfig(run=tmp_path, preset="paper", steps=2, batch_size=2, frames=32, device="cpu")
-    train_diffusion.train(dataclasses.replace(config, precision="no", sample_every=0), pairs, pairs)
+    train_diffusion.train(dataclasses.replace(config, variant=variant, precision="no", sample_every=0), pairs, pairs)
     with pytest.warns(UserWarning, match="does not say"):
         model = load(tmp_path)
     bass = model.accompany(clips[0][None], style=clips[1][None], seeds=[0], sampling=Sampling(steps=2))

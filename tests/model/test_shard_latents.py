@@ -17,13 +17,12 @@ from bassbench.stems.layouts import open_dataset
 from bassbench.stems.shard_files import is_sharded
 from bassbench.stems.shards import write_shards
 from reference_model import latents, train_diffusion
-from reference_model import shard_latents as module
 from reference_model.autoencoder import Autoencoder
-from reference_model.presets import AUTOENCODERS
-from reference_model.shard_latents import shard_latents
+from reference_model.latents import shard_latents
+from reference_model.presets import PRESETS
 
 pytest.importorskip("webdataset")
-CODERS = tuple(Autoencoder(AUTOENCODERS["tiny"][which]).eval() for which in ("mix", "bass"))
+CODERS = tuple(Autoencoder(PRESETS["tiny"].autoencoders[which]).eval() for which in ("mix", "bass"))
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +70,14 @@ def test_a_second_call_and_a_cut_off_pass_encode_nothing_again(
     latents._read.cache_clear()
     next(tmp_path.glob("latents/*/shards-*.json")).unlink()  # as if cut off before the end
     encoded = []
-    monkeypatch.setattr(module, "encode_pair", lambda *given: encoded.append(1) or encode(*given))
+    monkeypatch.setattr(latents, "encode_pair", lambda *given: encoded.append(1) or encode(*given))
     again = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), variants=2, frames=16)
     assert again.paths == first.paths and len(encoded) == 1
     with pytest.raises(BadInputError, match="none of"):
         shard_latents(str(folder), *CODERS, accelerator=process(0, 1), variants=2, frames=500)
 
 
-encode = module.encode_pair
+encode = latents.encode_pair
 
 
 def test_shards_written_anew_are_encoded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +98,7 @@ def test_shards_that_were_moved_are_not_encoded_again(
 ) -> None:
     monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path / "cache"))
     first = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), frames=16)
-    monkeypatch.setattr(module, "ShardedClips", None)  # not even read
+    monkeypatch.setattr(latents, "ShardedClips", None)  # not even read
     moved = shutil.copytree(folder, tmp_path / "moved", copy_function=shutil.copyfile)
     assert shard_latents(str(moved), *CODERS, accelerator=process(0, 1), frames=16).paths == first.paths
 

@@ -9,15 +9,12 @@ import pytest
 import torch
 
 from bassbench.errors import BadInputError
-from bassbench.training.checkpoint import RunFolder
-from reference_model import codec, presets, train_autoencoder
+from reference_model import codec
 from reference_model.autoencoder import Autoencoder
-from reference_model.autoencoder_settings import check
 from reference_model.codec_probes import level_error, pitch_kept, pitch_track
-from reference_model.crops import crop
 from reference_model.losses import MSSD_HOPS, Objective, weighted_sum
-from reference_model.presets import AUTOENCODERS, R_TIME, RECIPES, Stage
-from reference_model.train_autoencoder import TrainAutoencoder, dry_run, prepare, train, train_step
+from reference_model.presets import PRESETS, R_TIME, Stage
+from reference_model.train_autoencoder import AutoencoderTraining, TrainAutoencoder, check, crop, dry_run, train
 
 
 def bass_clips(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -45,6 +42,15 @@ def losses(run: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
+_learn = AutoencoderTraining.learn
+
+
+def interrupted_at_7(training: AutoencoderTraining, drawn: list):
+    if training.state.step == 7:
+        raise KeyboardInterrupt
+    return _learn(training, drawn)
+
+
 def test_training_lowers_the_loss_and_writes_weights(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(settings(run, steps=40, learning_rate=3e-3), CLIPS, CLIPS[:2])
@@ -63,13 +69,8 @@ def test_an_interrupted_run_resumes_to_the_same_trace(tmp_path: Path, monkeypatc
     changes = {"adversarial_start": 3}
     train(settings(tmp_path / "whole", **changes), CLIPS, CLIPS[:1])
 
-    def interrupted(state, *arguments):
-        if state.step == 7:
-            raise KeyboardInterrupt
-        return train_step(state, *arguments)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train_autoencoder, "train_step", interrupted)
+        patch.setattr(AutoencoderTraining, "learn", interrupted_at_7)
         train(settings(tmp_path / "parts", **changes), CLIPS, CLIPS[:1])
     train(settings(tmp_path / "parts", **changes), CLIPS, CLIPS[:1])
     whole, parts = losses(tmp_path / "whole"), losses(tmp_path / "parts")
@@ -105,13 +106,8 @@ def test_averaged_weights_are_shipped_and_resumed(tmp_path: Path, monkeypatch: p
     pairs = list(zip(last.decoder.parameters(), whole.decoder.parameters(), strict=True))
     assert any(not torch.equal(one, other) for one, other in pairs)
 
-    def interrupted(state, *arguments):
-        if state.step == 7:
-            raise KeyboardInterrupt
-        return train_step(state, *arguments)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train_autoencoder, "train_step", interrupted)
+        patch.setattr(AutoencoderTraining, "learn", interrupted_at_7)
         train(settings(tmp_path / "parts", **averaged), CLIPS, CLIPS[:1])
     train(settings(tmp_path / "parts", **averaged), CLIPS, CLIPS[:1])
     files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "parts")]
@@ -139,15 +135,17 @@ def test_a_dry_run_tells_what_the_preset_fills_in(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_the_papers_layout_starts_from_a_pca_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_papers_layout_starts_from_a_pca_when_asked(tmp_path: Path) -> None:
     stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
-    config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages, top_hz=1_000.0)
-    monkeypatch.setitem(AUTOENCODERS, "paper", {"bass": config})
+    config = dataclasses.replace(
+        PRESETS["paper"].autoencoders["bass"], dims=4, encoder=stages, decoder=stages, top_hz=1_000.0
+    )
+    variant = dataclasses.replace(PRESETS["paper"], autoencoders={"bass": config})
     first = {}
     for linear_path in (None, True):
         run = settings(tmp_path / str(linear_path), preset="paper", batch_size=2, linear_path=linear_path)
-        state = prepare(run, CLIPS, RunFolder(run.run))
-        first[linear_path] = train_step(state, run, CLIPS)
+        training = AutoencoderTraining(dataclasses.replace(run, variant=variant), CLIPS, CLIPS[:1])
+        first[linear_path], _ = training.learn(training.draw(0))
     assert first[True]["reconstruction"] < 0.8 * first[None]["reconstruction"]
     assert (tmp_path / "True/pca.safetensors").exists() and not (tmp_path / "None/pca.safetensors").exists()
 
@@ -164,32 +162,33 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     run = settings(tmp_path)
-    state = prepare(run, CLIPS, RunFolder(run.run))
-    next(state.autoencoder.decoder.parameters()).data.fill_(float("nan"))
+    training = AutoencoderTraining(run, CLIPS, CLIPS[:1])
+    next(training.autoencoder.decoder.parameters()).data.fill_(float("nan"))
     with pytest.raises(BadInputError, match="not finite"):
-        train_step(state, run, CLIPS)
+        training.fit()
+    assert not training.run.checkpoint.exists()
 
 
-def test_the_papers_layout_trains_with_its_own_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_papers_layout_trains_with_its_own_losses(tmp_path: Path) -> None:
     stages = (Stage(2, 8, 1), Stage(2, 8, 1), Stage(2, 12, 1), Stage(2, 12, 1))
-    config = dataclasses.replace(AUTOENCODERS["paper"]["bass"], dims=4, encoder=stages, decoder=stages)
-    monkeypatch.setitem(AUTOENCODERS, "paper", {"bass": config})
-    recipe = dataclasses.replace(RECIPES["paper"], batch_size=2)
-    monkeypatch.setitem(presets.RECIPES, "paper", recipe)
-    run = settings(tmp_path, preset="paper", steps=2, batch_size=2)
-    state = prepare(run, CLIPS, RunFolder(run.run))
-    row = train_step(state, run, CLIPS)
+    config = dataclasses.replace(PRESETS["paper"].autoencoders["bass"], dims=4, encoder=stages, decoder=stages)
+    recipe = dataclasses.replace(PRESETS["paper"].autoencoder_recipe, batch_size=2)
+    variant = dataclasses.replace(PRESETS["paper"], autoencoders={"bass": config}, autoencoder_recipe=recipe)
+    run = settings(tmp_path, preset="paper", variant=variant, steps=2, batch_size=None)
+    training = AutoencoderTraining(run, CLIPS, CLIPS[:1])
+    row, names = training.learn(training.draw(0))
+    assert len(names) == 2
     assert {"reconstruction", "mssd", "adversarial", "critic"} <= row.keys()
     expected = 25 * row["reconstruction"] + 0.002 * row["mssd"] + row["adversarial"]
-    assert row["loss"] == pytest.approx(expected, rel=1e-4)
+    assert float(row["loss"]) == pytest.approx(float(expected), rel=1e-4)
     assert not (tmp_path / "pca.safetensors").exists()
     assert run.recipe.betas == (0.5, 0.9) and recipe.resolutions is None
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_every_loss_has_a_weight(name: str) -> None:
-    config = AUTOENCODERS["tiny"]["bass"]
-    weights = RECIPES[name].weights
+    config = PRESETS["tiny"].autoencoders["bass"]
+    weights = PRESETS[name].autoencoder_recipe.weights
     objective = Objective(Autoencoder(config), weights)
     audio = 0.1 * torch.randn(1, 2, 4 * R_TIME)
     found, waveform = objective(audio, torch.zeros(1, 4, config.dims), MSSD_HOPS)

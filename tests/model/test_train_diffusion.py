@@ -18,14 +18,15 @@ from bassbench.errors import BadInputError
 from bassbench.songs.clips import ClipRequest
 from bassbench.songs.song_bank import Song
 from bassbench.training.checkpoint import load_tensors, save_tensors
-from bassbench.training.loop import MEASURED
 from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
-from reference_model.diffusion_settings import TrainingConfig, resolved
 from reference_model.latents import LatentPairs, encode_pair, encoder_hash, latent_pairs
-from reference_model.presets import AUTOENCODERS
-from reference_model.train_diffusion import train, validate
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.train_diffusion import TrainingConfig, resolved, train, validate
+from reference_model.unet import UNet
+
+UNREPEATED = ("time", "clips_per_second", "gflops")
+"""Fields of a log that differ between two runs of the same numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ def config(run: Path, **changes: object) -> TrainingConfig:
 
 def log(run: Path) -> list[dict]:
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
+    return [{name: value for name, value in row.items() if name not in UNREPEATED} for row in rows]
 
 
 class Killed(BaseException):
@@ -61,30 +62,30 @@ class Killed(BaseException):
 
 
 def test_a_killed_run_resumes_to_the_same_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as dropout:
-        dropout.setitem(UNETS, "tiny", dataclasses.replace(UNETS["tiny"], dropout=0.2))
-        whole = train(config(tmp_path / "whole"), Melodies(), Melodies())
+    unet = dataclasses.replace(PRESETS["tiny"].unet, dropout=0.2)
+    dropout = dataclasses.replace(PRESETS["tiny"], unet=unet)
+    whole = train(config(tmp_path / "whole", variant=dropout), Melodies(), Melodies())
 
-        def kill_at_13(average: UNet, unet: UNet, decay: float, *, step: int) -> None:
-            if step == 13:
-                raise Killed
-            update(average, unet, decay, step=step)
+    def kill_at_13(average: UNet, unet: UNet, decay: float, *, step: int) -> None:
+        if step == 13:
+            raise Killed
+        update(average, unet, decay, step=step)
 
-        update = train_diffusion.update_average
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(train_diffusion, "update_average", kill_at_13)
-            train(config(tmp_path / "cut"), Melodies(), Melodies())
-        assert len(log(tmp_path / "cut")) == 13  # 12 steps and a validation; the checkpoint is of step 10
-        with (tmp_path / "cut/log.jsonl").open("a") as file:
-            file.write('{"step": 1')  # a line cut off in the middle
-        resumed = train(config(tmp_path / "cut"), Melodies(), Melodies())
+    update = train_diffusion.update_average
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train_diffusion, "update_average", kill_at_13)
+        train(config(tmp_path / "cut", variant=dropout), Melodies(), Melodies())
+    assert len(log(tmp_path / "cut")) == 13  # 12 steps and a validation; the checkpoint is of step 10
+    with (tmp_path / "cut/log.jsonl").open("a") as file:
+        file.write('{"step": 1')  # a line cut off in the middle
+    resumed = train(config(tmp_path / "cut", variant=dropout), Melodies(), Melodies())
     assert log(tmp_path / "cut") == log(tmp_path / "whole")
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_training_learns_and_ships_the_averaged_weights(tmp_path: Path) -> None:
-    before = validate(UNet(UNETS["tiny"]).eval(), Melodies())
+    before = validate(UNet(PRESETS["tiny"].unet).eval(), Melodies())
     average = train(
         config(tmp_path, steps=100, batch_size=8, learning_rate=4e-3, ema=0.9, validate_every=100),
         Melodies(),
@@ -98,7 +99,7 @@ def test_training_learns_and_ships_the_averaged_weights(tmp_path: Path) -> None:
 
 
 def test_validation_is_the_same_every_time() -> None:
-    unet = UNet(UNETS["tiny"]).eval()
+    unet = UNet(PRESETS["tiny"].unet).eval()
     assert validate(unet, Melodies()) == validate(unet, Melodies())
 
 
@@ -279,7 +280,7 @@ def test_short_clips_are_left_out(tmp_path: Path) -> None:
 
 
 def test_the_hash_is_of_the_encoder_alone(tmp_path: Path) -> None:
-    coder = Autoencoder(AUTOENCODERS["tiny"]["bass"])
+    coder = Autoencoder(PRESETS["tiny"].autoencoders["bass"])
     generator = torch.Generator().manual_seed(0)
     for tensor in coder.state_dict().values():
         tensor.copy_(torch.randn(tensor.shape, generator=generator).abs() + 0.1)
@@ -293,7 +294,7 @@ def test_the_hash_is_of_the_encoder_alone(tmp_path: Path) -> None:
 
 
 def test_encode_pair_gives_each_stem_to_its_autoencoder() -> None:
-    coders = [Autoencoder(AUTOENCODERS["tiny"][which]) for which in ("mix", "bass")]
+    coders = [Autoencoder(PRESETS["tiny"].autoencoders[which]) for which in ("mix", "bass")]
     mix, bass = next(clip_audio([0]))
     mix_latent, bass_latent = encode_pair(*coders, mix, bass)
     assert mix_latent.shape == (16, 20) and bass_latent.shape == (8, 20)
@@ -316,11 +317,11 @@ def test_command_trains_on_songs(
     command = ["train_diffusion", "--preset", "tiny", "--steps", "2", "--device", "cpu", "--run", str(tmp_path / "run")]
     command += ["--sample-every", "0"]
     for which in ("mix", "bass"):
-        Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(tmp_path / f"{which}.safetensors")
+        Autoencoder(PRESETS["tiny"].autoencoders[which]).save_pretrained(tmp_path / f"{which}.safetensors")
         command += [f"--{which}-autoencoder", str(tmp_path / f"{which}.safetensors")]
     monkeypatch.setattr("sys.argv", command)
     train_diffusion.main()
-    assert UNet.from_pretrained(tmp_path / "run/unet.safetensors").config == UNETS["tiny"]
+    assert UNet.from_pretrained(tmp_path / "run/unet.safetensors").config == PRESETS["tiny"].unet
     assert "validation_loss" in log(tmp_path / "run")[-1]
 
     monkeypatch.setattr("sys.argv", [*command[:1], "--preset", "small", *command[3:]])

@@ -11,7 +11,8 @@ from torch import nn
 from bassbench.errors import BadInputError
 from bassbench.training.pretrained import read_metadata
 from reference_model.positional_bias import Attention, PositionalBias, Positions, signed_log_distance, sinusoids
-from reference_model.unet import UNETS, UNet, UNetConfig, level_embedding
+from reference_model.presets import PRESETS, UNetConfig
+from reference_model.unet import UNet, level_embedding
 
 
 def awake(config: UNetConfig) -> UNet:
@@ -31,7 +32,7 @@ def inputs(config: UNetConfig, batch: int = 2, frames: int = 16) -> tuple[torch.
 
 @pytest.mark.parametrize("preset", ["tiny", "small"])
 def test_shape_finite_and_a_gradient_reaches_every_parameter(preset: str) -> None:
-    config = UNETS[preset]
+    config = PRESETS[preset].unet
     unet = awake(config).train()
     noisy, level, mix = inputs(config)
     v = unet(noisy, level, mix)
@@ -45,36 +46,36 @@ def test_shape_finite_and_a_gradient_reaches_every_parameter(preset: str) -> Non
 @pytest.mark.parametrize(("preset", "millions", "tolerance"), [("small", 7.0, 0.3), ("paper", 42.0, 0.03)])
 def test_parameter_count(preset: str, millions: float, tolerance: float) -> None:
     with torch.device("meta"):
-        unet = UNet(UNETS[preset])
+        unet = UNet(PRESETS[preset].unet)
     assert sum(p.numel() for p in unet.parameters()) / 1e6 == pytest.approx(millions, rel=tolerance)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "small"])
 def test_untrained_output_is_zero(preset: str) -> None:
-    config = UNETS[preset]
+    config = PRESETS[preset].unet
     assert UNet(config)(*inputs(config, 1, 8)).abs().max() == 0
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7, 33])
 def test_any_number_of_frames(frames: int) -> None:
-    config = dataclasses.replace(UNETS["tiny"], widths=(16, 16, 16))
+    config = dataclasses.replace(PRESETS["tiny"].unet, widths=(16, 16, 16))
     v = awake(config)(*inputs(config, 1, frames))
     assert v.shape[2] == frames and torch.isfinite(v).all()
 
 
 def test_long_input_is_treated_like_short() -> None:
-    config = dataclasses.replace(UNETS["tiny"], attention=0)
+    config = dataclasses.replace(PRESETS["tiny"].unet, attention=0)
     unet = awake(config)
     noisy, level, mix = inputs(config, 1, 4096)
     whole = unet(noisy, level, mix)
     part = unet(noisy[..., 1024:1280], level, mix[..., 1024:1280])
     torch.testing.assert_close(whole[..., 1024 + 64 : 1280 - 64], part[..., 64:-64], atol=1e-5, rtol=1e-5)
-    attending = awake(UNETS["tiny"])(noisy, level, mix)
+    attending = awake(PRESETS["tiny"].unet)(noisy, level, mix)
     assert attending.shape == whole.shape and torch.isfinite(attending).all()
 
 
 def test_examples_of_a_batch_do_not_see_each_other() -> None:
-    unet = awake(UNETS["tiny"])
+    unet = awake(PRESETS["tiny"].unet)
     noisy, level, mix = inputs(unet.config, 3)
     together = unet(noisy, level, mix)
     alone = torch.cat([unet(noisy[i : i + 1], level[i : i + 1], mix[i : i + 1]) for i in range(3)])
@@ -82,7 +83,7 @@ def test_examples_of_a_batch_do_not_see_each_other() -> None:
 
 
 def test_output_depends_on_level_and_mix() -> None:
-    unet = awake(UNETS["tiny"])
+    unet = awake(PRESETS["tiny"].unet)
     noisy, level, mix = inputs(unet.config)
     v = unet(noisy, level, mix)
     assert (v - unet(noisy, 1 - level, mix)).abs().max() > 1e-4
@@ -137,7 +138,7 @@ def test_attention_is_softmax_of_scores_plus_bias(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("positions", ["absolute", "none"])
 def test_other_positions_have_no_bias_and_every_parameter_learns(positions: Positions) -> None:
-    config = dataclasses.replace(UNETS["tiny"], positions=positions)
+    config = dataclasses.replace(PRESETS["tiny"].unet, positions=positions)
     unet = awake(config).train()
     v = unet(*inputs(config))
     v.square().mean().backward()
@@ -162,12 +163,12 @@ def test_sinusoids_are_those_of_the_paper_and_do_not_depend_on_the_length() -> N
 
 
 def test_weights_without_a_word_on_positions_have_the_bias() -> None:
-    old = {name: value for name, value in UNETS["small"].to_dict().items() if name != "positions"}
-    assert UNetConfig.from_dict(old) == UNETS["small"]
+    old = {name: value for name, value in PRESETS["small"].unet.to_dict().items() if name != "positions"}
+    assert UNetConfig.from_dict(old) == PRESETS["small"].unet
 
 
 def test_weights_survive_the_disk(tmp_path: Path) -> None:
-    unet = awake(UNETS["tiny"])
+    unet = awake(PRESETS["tiny"].unet)
     unet.save_pretrained(tmp_path / "unet.safetensors", dtype=torch.float32)
     again = UNet.from_pretrained(tmp_path / "unet.safetensors")
     arguments = inputs(unet.config)
@@ -176,7 +177,7 @@ def test_weights_survive_the_disk(tmp_path: Path) -> None:
 
 
 def test_the_autoencoders_are_recorded(tmp_path: Path) -> None:
-    unet = awake(UNETS["tiny"])
+    unet = awake(PRESETS["tiny"].unet)
     unet.save_pretrained(tmp_path / "unet.safetensors", encoders={"mix": "a", "bass": "b"})
     assert read_metadata(tmp_path / "unet.safetensors")["encoders"] == {"mix": "a", "bass": "b"}
     assert UNet.from_pretrained(tmp_path / "unet.safetensors").config == unet.config
@@ -189,7 +190,7 @@ def test_the_autoencoders_are_recorded(tmp_path: Path) -> None:
 
 def test_damaged_or_foreign_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "unet.safetensors"
-    UNet(UNETS["tiny"]).save_pretrained(path)
+    UNet(PRESETS["tiny"].unet).save_pretrained(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     with pytest.raises(BadInputError, match="safetensors"):
@@ -204,6 +205,6 @@ def test_damaged_or_foreign_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"heads": 5}, {"attention": 3}, {"widths": ()}, {"level_dims": 7}])
 def test_impossible_configurations_are_refused(change: dict) -> None:
     with pytest.raises(ValueError):
-        dataclasses.replace(UNETS["tiny"], **change)
+        dataclasses.replace(PRESETS["tiny"].unet, **change)
     with pytest.raises(BadInputError):
-        UNetConfig.from_dict({**UNETS["tiny"].to_dict(), "wings": 2})
+        UNetConfig.from_dict({**PRESETS["tiny"].unet.to_dict(), "wings": 2})

@@ -17,8 +17,7 @@ from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import level_error
 from reference_model.loading import WEIGHTS
 from reference_model.pipeline import Sampling
-from reference_model.presets import AUTOENCODERS
-from reference_model.unet import UNETS
+from reference_model.presets import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +26,9 @@ def model() -> reference_model.BassAccompaniment:
 
 
 def test_they_are_those_of_the_preset_and_small_enough(model: reference_model.BassAccompaniment) -> None:
-    assert model.unet.config == UNETS["small"]
-    assert model.mix_autoencoder.config == AUTOENCODERS["small"]["mix"]
-    assert model.bass_autoencoder.config == AUTOENCODERS["small"]["bass"]
+    assert model.unet.config == PRESETS["small"].unet
+    assert model.mix_autoencoder.config == PRESETS["small"].autoencoders["mix"]
+    assert model.bass_autoencoder.config == PRESETS["small"].autoencoders["bass"]
     assert sum(path.stat().st_size for path in Path(WEIGHTS).rglob("*.safetensors")) < 40 * 2**20
 
 

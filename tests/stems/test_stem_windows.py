@@ -13,9 +13,8 @@ from bassbench.songs.clips import cached_clip
 from bassbench.stems.checking import check_dataset
 from bassbench.stems.files import read_header, read_window
 from bassbench.stems.layouts import Coverage, open_dataset
-from bassbench.stems.training import even_starts, training_clips
-from bassbench.stems.training_data import training_requests
-from bassbench.stems.windows import WindowRequest, clip_of, clips, draw_subset, sounds, window_requests
+from bassbench.stems.training_data import training_clips, training_requests
+from bassbench.stems.windows import WindowRequest, clip_of, clips, draw_subset, even_starts, sounds, window_requests
 
 TWO_SECONDS = 2 * SAMPLE_RATE
 

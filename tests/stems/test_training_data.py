@@ -13,7 +13,7 @@ from contrastive.config import MATCHERS
 from contrastive.songs import song_features
 from reference_model.autoencoder import Autoencoder
 from reference_model.latents import song_latents
-from reference_model.presets import AUTOENCODERS
+from reference_model.presets import PRESETS
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_a_folder_trains_the_autoencoders(folder: Path) -> None:
 
 
 def test_a_folder_gives_latents_and_matcher_features(folder: Path) -> None:
-    coders = [Autoencoder(AUTOENCODERS["tiny"][which]) for which in ("mix", "bass")]
+    coders = [Autoencoder(PRESETS["tiny"].autoencoders[which]) for which in ("mix", "bass")]
     pairs = song_latents(str(folder), *coders, frames=64, progress=False)
     name, mix, bass = pairs.example(np.random.default_rng(0))
     assert mix.shape == (16, 64) and bass.shape == (8, 64) and "@" in name
-    songs = song_features(str(folder), MATCHERS["tiny"].features, songs=1, progress=False)
+    songs = song_features(str(folder), MATCHERS["tiny"].sizes.features, songs=1, progress=False)
     assert songs and all(song.tempo == 120.0 and song.tonic == -1 and song.bass.any() for song in songs)

@@ -22,13 +22,13 @@ from experiments.autoencoders import (
 )
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import log_spectral_distance
-from reference_model.presets import AUTOENCODERS
+from reference_model.presets import PRESETS
 
 SAMPLES = 60 * 4096
 
 
 def test_griffin_lim_comes_nearer_to_the_magnitudes_than_random_phase(song: Song) -> None:
-    coder = Autoencoder(AUTOENCODERS["tiny"]["bass"])
+    coder = Autoencoder(PRESETS["tiny"].autoencoders["bass"])
     bass = cached_clip(ClipRequest(song, 0, SAMPLES)).bass[:, : 8 * 4096 + 100]
     random, refined = (from_magnitudes(coder, bass, iterations) for iterations in (0, 16))
     assert random.shape == refined.shape == bass.shape

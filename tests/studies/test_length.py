@@ -32,7 +32,8 @@ from experiments.medley import Medleys, within
 from experiments.studies import NOT, NOT_MEASURED, PARTLY, REPRODUCED
 from reference_model import train_diffusion
 from reference_model.pipeline import BassAccompaniment
-from reference_model.unet import UNETS, UNet
+from reference_model.presets import PRESETS
+from reference_model.unet import UNet
 
 FRAMES = SAMPLES // 4096
 
@@ -166,7 +167,7 @@ def test_chords_are_cut_to_the_passage() -> None:
 
 
 def test_a_bias_that_is_taken_away_is_zero_and_the_rest_stays() -> None:
-    unet = UNet(UNETS["tiny"])
+    unet = UNet(PRESETS["tiny"].unet)
     plain = without_bias(unet)
     changed = {n for n, p in plain.named_parameters() if not torch.equal(p, dict(unet.named_parameters())[n])}
     assert changed and all("bias.layers.4" in name for name in changed)

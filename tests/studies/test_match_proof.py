@@ -45,7 +45,7 @@ SAMPLES = 6 * 44_100
 @pytest.fixture(scope="module")
 def matcher() -> Matcher:
     torch.manual_seed(0)
-    return Matcher(MATCHERS["tiny"]).eval()
+    return Matcher(MATCHERS["tiny"].sizes).eval()
 
 
 def test_expected_retrieval_is_what_drawing_gives() -> None:

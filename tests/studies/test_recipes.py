@@ -9,7 +9,7 @@ import torch
 from experiments import recipes
 from experiments.recipes import CODECS, UNET_SIZES, Recipes, codec_table, unet_table
 from reference_model.autoencoder import Autoencoder
-from reference_model.presets import AUTOENCODERS, RECIPES
+from reference_model.presets import PRESETS
 from reference_model.unet import UNet
 
 
@@ -25,10 +25,8 @@ def test_every_variant_can_be_built_and_differs() -> None:
 
 
 def test_a_variant_is_trained_and_tabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "CODECS", {"tiny": (AUTOENCODERS["tiny"]["bass"], {})})
+    monkeypatch.setattr(recipes, "CODECS", {"tiny": (PRESETS["tiny"].autoencoders["bass"], {})})
     monkeypatch.setattr(recipes, "UNET_SIZES", {})
-    for table in (AUTOENCODERS, RECIPES):
-        monkeypatch.setitem(table, "tiny", table["tiny"])  # what the study puts there is taken out again
     time = np.arange(200_000) / 44_100
     clips = [np.tile((6000 * np.sin(2 * np.pi * f0 * time)).astype(np.int16), (2, 1)) for f0 in (55, 80, 110)]
     monkeypatch.setattr(recipes, "training_stems", lambda data, which, count: clips)

@@ -17,7 +17,7 @@ from bassbench.audio import SAMPLE_RATE
 from bassbench.stems.layouts import open_dataset
 from bassbench.stems.shards import write_shards
 from reference_model.autoencoder import Autoencoder
-from reference_model.presets import AUTOENCODERS
+from reference_model.presets import PRESETS
 
 
 def losses(command: list[str], run: Path, cache: Path) -> list[float]:
@@ -39,7 +39,7 @@ def test_launched_on_two_processes_it_trains_as_on_one(tmp_path: Path) -> None:
     training += ["--data", data, "--validation-data", data, "--device", "cpu", "--precision", "no"]
     training += ["--sample-every", "0", "--log-every", "1"]
     for which in ("mix", "bass"):
-        Autoencoder(AUTOENCODERS["tiny"][which]).save_pretrained(tmp_path / f"{which}.safetensors")
+        Autoencoder(PRESETS["tiny"].autoencoders[which]).save_pretrained(tmp_path / f"{which}.safetensors")
         training += [f"--{which}-autoencoder", str(tmp_path / f"{which}.safetensors")]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
