@@ -10,14 +10,14 @@ import tyro
 from bassbench.errors import exit_on_bad_input
 
 COMMANDS = {
-    "score": ("score_command:Score", "Score a folder of audio files, one a clip."),
-    "run": ("score_command:Run", "Let a system play for every mix, and score what it plays."),
-    "compare": ("compare_command:Compare", "Compare two run folders by paired tests."),
-    "report": ("report_command:Report", "Write results as one page to read and to hear."),
-    "list": ("list_command:List", "List systems, metrics, embedders and datasets."),
-    "bank": ("bank_command:Bank", "List the song bank, or render songs to a folder."),
-    "data": ("data_command:Data", "Check or shard a dataset of stems on disk."),
-    "transcribe": ("transcribe_command:Transcribe", "Write the notes of a bass as MIDI."),
+    "score": ("score:Score", "Score a folder of audio files, one a clip."),
+    "run": ("score:Run", "Let a system play for every mix, and score what it plays."),
+    "compare": ("compare:Compare", "Compare two run folders by paired tests."),
+    "report": ("report:Report", "Write results as one page to read and to hear."),
+    "list": ("list:List", "List systems, metrics, embedders and datasets."),
+    "bank": ("bank:Bank", "List the song bank, or render songs to a folder."),
+    "data": ("data:Data", "Check or shard a dataset of stems on disk."),
+    "transcribe": ("transcribe:Transcribe", "Write the notes of a bass as MIDI."),
 }
 """Where each command is and what it does: to name them all, none has to be imported, as that takes seconds."""
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _command(where: str) -> Callable[..., Any]:
     module, _, name = where.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(f"bassbench.{module}"), name)
+    found: Callable[..., Any] = getattr(importlib.import_module(f"bassbench.commands.{module}"), name)
     return found
 
 
