@@ -14,8 +14,8 @@ from contrastive.encoder import Matcher, similarity
 from contrastive.loss import info_nce
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss
-from reference_model.losses import RECIPES, Objective, draw_hops, weighted_sum
-from reference_model.presets import AUTOENCODERS
+from reference_model.losses import Objective, draw_hops, weighted_sum
+from reference_model.presets import AUTOENCODERS, RECIPES
 from reference_model.unet import UNETS, UNet
 
 CROP = 16

@@ -12,7 +12,7 @@ from bassbench.metrics.style import METRICS, clip_embedding, cosine_distances, e
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Song
-from bassbench.suite.suite import anchors as baselines
+from bassbench.suite import anchors as baselines
 
 STYLE = np.random.default_rng(0).standard_normal((12, 5)) + 1
 

@@ -11,12 +11,12 @@ from bassbench.embedders import shipped as embeddings_module
 from bassbench.embedders.embedder import embed
 from bassbench.embedders.shipped import read_embeddings, shipped_embeddings
 from bassbench.errors import BadInputError
+from bassbench.suite import shipped as rows_module
 from bassbench.suite.evaluation import Evaluation, make_plan, measurements
 from bassbench.suite.ship import collect, default_anchors, default_plans, measure
 from bassbench.suite.shipped import read_shipped, shipped, write_shipped
 from bassbench.suite.sources import AnchorSource
 from bassbench.suite.suite import GATE, Share, of_reference, real_basses, row_key
-from bassbench.suite.suite import shipped as rows_module
 
 METRICS = "FAD,KAD,prompt adherence,tiny level"
 

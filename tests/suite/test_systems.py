@@ -15,6 +15,7 @@ from bassbench.metrics.rhythm import grid_lags, grid_share, heard_onsets, median
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.render import Clip
 from bassbench.songs.song_bank import Song
+from bassbench.suite import baselines as baseline_systems
 from bassbench.suite.accompanist import Accompanist
 from bassbench.suite.baselines import (
     BASELINES,
@@ -24,7 +25,6 @@ from bassbench.suite.baselines import (
     estimated_beats,
     estimated_roots,
 )
-from bassbench.suite.suite import baselines as baseline_systems
 from bassbench.suite.systems import load_system, parse_arguments
 
 SAMPLES = 12 * 44_100
