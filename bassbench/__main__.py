@@ -16,7 +16,7 @@ COMMANDS = {
     "report": ("report:Report", "Write results as one page to read and to hear."),
     "list": ("list:List", "List systems, metrics, embedders and datasets."),
     "bank": ("bank:Bank", "List the song bank, or render songs to a folder."),
-    "data": ("data:Data", "Check or shard a dataset of stems on disk."),
+    "data": ("data:Data", "Check a dataset of stems on disk, write its clips, or shard it."),
     "transcribe": ("transcribe:Transcribe", "Write the notes of a bass as MIDI."),
 }
 """Where each command is and what it does: to name them all, none has to be imported, as that takes seconds."""

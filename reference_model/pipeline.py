@@ -359,7 +359,8 @@ def _checked(mix: np.ndarray, style: np.ndarray | None, seeds: Sequence[int]) ->
         raise BadInputError(f"mix must be (batch, 2, samples), got {mix.shape}")
     if len(seeds) != len(mix):
         raise BadInputError(f"{len(mix)} mixes need as many seeds, got {len(seeds)}")
-    if any(isinstance(seed, bool | float) or not 0 <= seed < 2**64 for seed in seeds):
+    whole = [isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in seeds]
+    if not all(whole) or not all(0 <= seed < 2**64 for seed in seeds):
         raise BadInputError(f"a clip's seed is a whole number of 64 bits from 0, got {list(seeds)[:8]}")
     if style is not None and (
         style.ndim != 3 or style.shape[1] != 2 or len(style) not in (1, len(mix)) or not style.size

@@ -1,4 +1,4 @@
-"""What audio files promise beyond what their decoder checks: sizes in wav headers, frames of mp3, the end of ogg."""
+"""What audio files promise beyond what their decoder checks: sizes in headers, frames of mp3, the end of ogg."""
 
 import functools
 import os
@@ -23,8 +23,8 @@ _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 
 def refuse_misread(path: Path) -> None:
     """Refuse a file of which the decoder would silently read another part than there is.
 
-    That is a wav whose header was never closed, an mp3 of varying bit rate without the frame that says its length, or a
-    flac that does not say its length.
+    That is a file that was cut short, a wav whose header was never closed, an mp3 of varying bit rate without the frame
+    that says its length, or a flac that does not say its length.
 
     Raises:
         BadInputError: it is one; the message says what to do.
@@ -35,29 +35,29 @@ def refuse_misread(path: Path) -> None:
     except OSError as error:
         raise BadInputError(f"{path}: cannot read ({error.strerror})") from None
     if fault:
-        raise BadInputError(f"{path}: {fault}; {_TO_REPAIR}")
+        raise BadInputError(f"{path}: {fault}")
 
 
-def is_cut_short(path: Path) -> bool:
-    """Whether a file ends before what its container promises, where its decoder says nothing of it."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - (1 << 17), 0))
-            tail = file.read()
-    except OSError:
-        return True
-    if head.startswith(b"RIFF"):
-        log = re.search(r"^data : (\d+) \(should be (\d+)\)", soundfile.info(path, verbose=True).extra_info, re.M)
-        return log is not None and int(log[2]) < int(log[1]) and not _is_unknown(int(log[1]))
+def _cut_short(path: Path) -> str:
+    """The fault of a file that ends before what its container promises, where its decoder says nothing of it."""
+    fault = "cut short: it ends before what its header promises"
+    with path.open("rb") as file:
+        head = file.read(12)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - (1 << 17), 0))
+        tail = file.read()
+    if head.startswith((b"RIFF", b"FORM", b"riff", b".snd")):  # wav, aiff, w64, au: the decoder notes it in its log
+        info = soundfile.info(path, verbose=True)
+        log = re.search(r"^ *(?:data|SSND|riff|Data Size) +: (\d+) \(should be (\d+)\)", info.extra_info, re.M)
+        short = log is not None and int(log[2]) < int(log[1]) and not _is_unknown(int(log[1]))
+        return f"cut short after {info.frames / info.samplerate:.1f} s" if short else ""
     if head.startswith(b"OggS"):
         last = tail.rfind(b"OggS")
-        return last < 0 or not tail[last + 5] & 4  # the last page says that it is (RFC 3533)
+        return fault if last < 0 or not tail[last + 5] & 4 else ""  # the last page says that it is (RFC 3533)
     if not _may_be_mp3(head):
-        return False  # flac: the decoder says itself
+        return ""  # flac: the decoder says itself
     promised = _mp3_bytes(path.read_bytes())
-    return promised is not None and size < 0.99 * promised
+    return fault if promised is not None and size < 0.99 * promised else ""
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -65,9 +65,11 @@ def _misread(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
         head = file.read(26)
     if head[:4] == b"fLaC" and not (head[21] & 15 or any(head[22:26])):
-        return "a flac that does not say how long it is, as when it was written to a pipe"
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return _unclosed_wav(path, size)
+        return f"a flac that does not say how long it is, as when it was written to a pipe; {_TO_REPAIR}"
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE" and (fault := _unclosed_wav(path, size)):
+        return f"{fault}; {_TO_REPAIR}"
+    if fault := _cut_short(path):
+        return f"{fault}; copy or download it again"
     if not _may_be_mp3(head):
         return ""
     data = path.read_bytes()
@@ -85,7 +87,7 @@ def _misread(path: Path, changed: int, size: int) -> str:
         return ""
     return (
         f"an mp3 of varying bit rate that does not say how long it is: {frames / rate:.1f} of {samples / rate:.1f} s "
-        "would be read"
+        f"would be read; {_TO_REPAIR}"
     )
 
 

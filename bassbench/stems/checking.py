@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 
 from bassbench.audio import SAMPLE_RATE
-from bassbench.audio.containers import is_cut_short
 from bassbench.cache import file_hash
 from bassbench.errors import BadInputError
 from bassbench.metrics.gate import GateLimits
@@ -90,7 +89,7 @@ def check_file(path: Path) -> FileReport:
         fault = f"{path}: {header.channels} channels; fold it down to stereo first"
     elif not finite:
         fault = f"{path}: holds NaN or Inf; export it again"
-    elif decoded < header.frames or is_cut_short(path):
+    elif decoded < header.frames:
         fault = f"{path}: cut short after {decoded / header.rate:.1f} s; copy or download it again"
     return FileReport(path, header, digest.hexdigest(), silent, fault)
 

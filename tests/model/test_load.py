@@ -113,7 +113,7 @@ def test_a_header_that_names_no_autoencoders_is_refused(weights: Path, tmp_path:
         load(folder)
 
 
-@pytest.mark.parametrize("seeds", [[-1], [2**64], [0.5], [True]])
+@pytest.mark.parametrize("seeds", [[-1], [2**64], [0.5], [True], ["a"], [None]])
 def test_seeds_of_clips_are_whole_numbers(weights: Path, seeds: list) -> None:
     with pytest.raises(BadInputError, match="whole number of 64 bits"):
         load(weights).accompany(np.zeros((1, 2, 44_100), np.float32), seeds=seeds)

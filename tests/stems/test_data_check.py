@@ -23,6 +23,10 @@ def _cut(path: Path, share: float = 0.6) -> None:
     path.write_bytes(data[: int(len(data) * share)])
 
 
+def _write_aiff(path: Path) -> None:
+    soundfile.write(path, trees.tone(100, 3), 44_100, format="AIFF")
+
+
 def _holding(value: float) -> np.ndarray:
     audio = trees.tone(100, 2)
     audio[5000] = value
@@ -62,6 +66,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated.flac": (lambda path: (trees.write(path, trees.tone(100)), _cut(path)), "damaged after|cut short"),
     "truncated.mp3": (lambda path: (trees.write(path, trees.tone(100)), _cut(path)), "cut short"),
     "truncated.ogg": (lambda path: (trees.write(path, trees.tone(100)), _cut(path)), "cut short"),
+    "truncated.aiff": (lambda path: (_write_aiff(path), _cut(path)), "cut short after"),
     "header.wav": (lambda path: (trees.write(path, trees.tone(100)), _cut(path, 1e-4)), "cut short after 0.0 s"),
     "piped.flac": (_without_its_length, "a flac that does not say how long it is"),
     "unclosed64.wav": (_without_its_length, "header was never closed"),
@@ -135,9 +140,12 @@ def test_a_file_that_would_be_misread_is_refused_by_every_reader(tmp_path: Path)
     unclosed, varying, steady = tmp_path / "a.wav", tmp_path / "b.mp3", tmp_path / "c.mp3"
     _wav_of_sizes(unclosed, 0, 0)
     _mp3_without_its_length(varying)
-    for path in (unclosed, varying):
+    cut = [trees.write(tmp_path / f"d{suffix}", trees.tone(100, 3)) for suffix in (".wav", ".mp3", ".ogg")]
+    for path in cut:
+        _cut(path)
+    for path in (unclosed, varying, *cut):
         for read in (read_audio, read_header, lambda path: list(audio_blocks(path)), lambda p: read_window(p, 0, 9)):
-            with pytest.raises(BadInputError, match=f"{path.name}: .*write it anew"):
+            with pytest.raises(BadInputError, match=f"{path.name}: .*(write it anew|cut short)"):
                 read(path)
     soundfile.write(steady, trees.tone(100, 5), 44_100, bitrate_mode="CONSTANT", compression_level=0.5)
     content = steady.read_bytes()
