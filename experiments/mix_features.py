@@ -35,6 +35,7 @@ from reference_model.config import AUTOENCODERS, R_TIME
 from reference_model.diffusion_settings import SHIPPED
 from reference_model.harmony import HarmonyBands, harmony
 from reference_model.linear_path import stacked
+from reference_model.sides import level_differences
 
 _VERSION = "1"  # raise it when the features kept in the cache change
 _CONTEXT = 2
@@ -117,6 +118,10 @@ def candidates(train: Sequence[SongFrames]) -> list[tuple[str, Callable[[SongFra
             bands = _band_components(train, 24)
             found += [
                 ("40 components beside chroma and bass chroma (64)", functools.partial(_beside, few, "chroma", None)),
+                (
+                    "36 beside both chromas and 4 level differences (64)",
+                    functools.partial(_beside, parts[:36], "placed", None),
+                ),
                 ("40 components beside 24 of the semitone bands (64)", functools.partial(_beside, few, "bands", bands)),
                 (
                     "40 supervised beside chroma and bass chroma (64)",
@@ -240,6 +245,7 @@ def _measured(clip: Clip) -> dict[str, np.ndarray]:
         "librosa tuned": _librosa(clip.mix, count, tuning=None),
         "chroma": heard.chroma[0].numpy(),
         "bands": heard.bands[0].numpy(),
+        "placed": torch.cat([heard.chroma, level_differences(audio, 4)], dim=-1)[0].numpy(),
         "bass": bass,
         "sounding": np.concatenate([_sounding(clip.mix_notes, times), np.eye(13)[bass][:, :12]], axis=1),
     }

@@ -1,6 +1,7 @@
 """What a training run of an autoencoder can be told, and what of it must stay the same when it is resumed."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from accelerate import PartialState
@@ -28,6 +29,8 @@ class TrainAutoencoder(RunSettings):
     """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
     side_dims: int | None = None
     """Latent dimensions that tell left from right. Default: as the preset has it."""
+    initial: Path | None = None
+    """Weights whose decoder is started from instead of a random one, moved to the latents that are fitted."""
     ema: float = 0.0
     """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights."""
     crop_frames: int = 16

@@ -1,7 +1,8 @@
-"""Move a trained U-Net to the latents of other autoencoders: `python -m reference_model.rebase --output NEW ...`.
+"""Move trained networks to the latents of other autoencoders: `python -m reference_model.rebase --output NEW ...`.
 
 Two encoders that are PCAs of nearly the same features give latents that differ by little more than a rotation. The
-first and last convolution of a U-Net take that up, and training goes on from there instead of from random weights.
+first and last convolution of a U-Net take that up, the first of a decoder too (`with_decoder_of`, which the trainer of
+autoencoders calls), and training goes on from there instead of from random weights.
 """
 
 from collections.abc import Iterable
@@ -35,6 +36,8 @@ class Rebase:
     old_bass_autoencoder: Path = SHIPPED / "bass_autoencoder.safetensors"
     songs: int = 120
     """Training songs whose latents the maps are fitted on."""
+    families: tuple[str, ...] = ()
+    """Rendering families that they are rendered by (`bassbench.families`), or "all"."""
 
     def run(self) -> None:
         """Fit the maps, move the weights, say how well the old latents can be told from the new.
@@ -46,7 +49,7 @@ class Rebase:
         new = [Autoencoder.from_pretrained(path) for path in (self.mix_autoencoder, self.bass_autoencoder)]
         if [coder.config.dims for coder in old] != [coder.config.dims for coder in new]:
             raise BadInputError("the autoencoders have latents of different numbers of dimensions; train a new U-Net")
-        requests = clip_requests("train", self.songs, samples=None, subset=True, effects=True)
+        requests = clip_requests("train", self.songs, samples=None, subset=True, effects=True, families=self.families)
         clips = [cached_clip(request) for request in requests]
         before, after = ([encode_pair(mix, bass, clip.mix, clip.bass) for clip in clips] for mix, bass in (old, new))
         mix_map, mix_share = linear_map((pair[0] for pair in after), (pair[0] for pair in before))
@@ -81,6 +84,33 @@ def moved(unet: UNet, mix_map: Tensor, bass_rotation: Tensor) -> UNet:
     weights["output.bias"] = weights["output.bias"] @ bass_rotation
     unet.load_state_dict(weights)
     return unet
+
+
+@torch.no_grad()
+def with_decoder_of(model: Autoencoder, other: Autoencoder, audio: Iterable[Tensor]) -> Autoencoder:
+    """The model with another's decoder network, moved to the model's latents by least squares on audio.
+
+    `audio` yields `(batch, 2, samples)` in whole latent frames.
+
+    Raises:
+        BadInputError: their decoders have other sizes, or the latents another number of dimensions.
+    """
+    if model.config.decoder != other.config.decoder or model.config.dims != other.config.dims:
+        raise BadInputError("the weights to start from have a decoder of another size; choose the same preset")
+    pairs = [
+        [coder.latent(coder.log_magnitude(piece), coder.heard(piece)).flatten(0, 1) for coder in (model, other)]
+        for piece in audio
+    ]
+    source, target = (torch.cat(side).double() for side in zip(*pairs, strict=True))
+    means = source.mean(0), target.mean(0)
+    matrix = torch.linalg.lstsq(source - means[0], target - means[1]).solution  # (model's dims, other's dims)
+    weights = {name: tensor.clone() for name, tensor in other.decoder.state_dict().items()}
+    first = weights["layers.0.weight"].double()
+    offset = means[1] - means[0] @ matrix
+    weights["layers.0.weight"] = torch.einsum("oikt,ji->ojkt", first, matrix).float()
+    weights["layers.0.bias"] = weights["layers.0.bias"] + torch.einsum("oikt,i->o", first, offset).float()
+    model.decoder.load_state_dict(weights)
+    return model
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ batch among them.  The run folder gets pca.safetensors (the linear path alone, u
 import contextlib
 import copy
 import dataclasses
+import itertools
 import math
 import time
 from collections import defaultdict
@@ -45,8 +46,11 @@ from reference_model.codec_probes import probe
 from reference_model.critics import Critics, critic_loss, generator_loss
 from reference_model.crops import AudioClips, draw_batch, fit_batches, validation_audio
 from reference_model.linear_path import fit_linear_path
+from reference_model.rebase import with_decoder_of
 from reference_model.spectral_loss import draw_hops, mel_bands
 from reference_model.training_samples import draw_spectrograms
+
+_MOVED_BATCHES = 12  # of eight times 64 frames, to move a decoder to other latents
 
 
 @dataclasses.dataclass
@@ -85,6 +89,9 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
     model = Autoencoder.from_pretrained(path)
     if model.config != config:
         raise BadInputError(f"{path}: fitted for another configuration; choose another run folder")
+    if settings.initial is not None and not folder.checkpoint.exists():
+        few = itertools.islice(fit_batches(clips, settings), _MOVED_BATCHES)
+        model = with_decoder_of(model, Autoencoder.from_pretrained(settings.initial), few)
     return model.requires_grad_(True)
 
 
