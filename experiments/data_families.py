@@ -52,7 +52,8 @@ class DataFamilies:
         for name, families in tqdm(shown.items(), "families"):
             clip = ClipRequest(song, _heard_seed(song, name, families), _SAMPLES, families=families).render()
             mixes[name] = clip.bass if name == "synth-bass" else clip.mix
-        plain, wide, basses = [], [], {}
+        plain, wide = [], []
+        basses: dict[str, list[np.ndarray]] = {}
         for request in tqdm(requests[: self.songs], "spectra"):
             first = request.render()
             plain.append(_long_term(first.mix))

@@ -24,7 +24,8 @@ def analyse(model: "Autoencoder", audio: Tensor) -> Tensor:
     frames = tiles(model.mid_side(audio), config.window, config.hop)
     taper = hann(config.window, audio) * (4.0 / config.window)
     count = SLICE * config.frames_per_latent if audio.device.type == "cpu" else frames.shape[2]
-    linear, stacks = [], []
+    linear: list[Tensor] = []
+    stacks: list[Tensor] = []
     heard = model.heard(audio)
     for piece in frames.split(count, dim=2):
         parts = torch.view_as_real(torch.fft.rfft(piece * taper)[..., : config.network_bins])
