@@ -37,6 +37,7 @@ from bassbench.trainer import (
     stop_unless_finite,
     update_average,
 )
+from bassbench.training_data import refuse_families
 from reference_model.autoencoder import Autoencoder
 from reference_model.diffusion import v_loss, without_mix
 from reference_model.diffusion_batch import Batch, PairSource, draw_levels_and_noise
@@ -214,6 +215,7 @@ def _latents(
     songs: int | None,
     variants: int,
 ) -> LatentPairs:
+    refuse_families(data, config.families)
     if is_sharded(data):
         return shard_latents(data, *coders, accelerator=accelerator, variants=variants, frames=config.frames)
     with accelerator.main_process_first():
