@@ -54,7 +54,7 @@ class DataFamilies:
             clip = ClipRequest(song, _heard_seed(song, name, families), _SAMPLES, families=families).render()
             mixes[name] = clip.bass if name == "synth-bass" else clip.mix
         plain, wide = [], []
-        basses: dict[str, list] = {}
+        basses: dict[str, list[np.ndarray]] = {}
         for request in tqdm(requests[: self.songs], "spectra"):
             first = request.render()
             plain.append(_long_term(first.mix))

@@ -30,15 +30,17 @@ from bassbench.metrics.statistics import mean_interval
 from bassbench.results.table import interval_text, markdown
 from bassbench.songs.arrangement import Note
 from bassbench.songs.clips import HUMAN_MASTERED, ClipRequest, cached_clip, clip_requests
+from bassbench.songs.families import VERSION
 from bassbench.songs.render import Clip
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.harmony import HarmonyBands, harmony
 from reference_model.linear_path import stacked
 from reference_model.presets import PRESETS, R_TIME
+from reference_model.sides import level_differences
 from reference_model.train_diffusion import SHIPPED
 
-_VERSION = "1"  # raise it when the features kept in the cache change
+_VERSION = "2"  # raise it when the features kept in the cache change
 _CONTEXT = 2
 _EVERY = 3  # of the training frames: neighbours say nearly the same
 _MIX = dataclasses.replace(PRESETS["small"].autoencoders["mix"], weight_corner_hz=0.0, side_weight=1.0)
@@ -77,24 +79,37 @@ class MixFeatures:
         }
         songs = {name: [_song(r) for r in tqdm(requests, name)] for name, requests in splits.items()}
         rows = []
-        for name, project in candidates(songs["train"]):
-            row = {"system": name, **_probed(songs, project)}
+        for candidate in candidates(songs["train"]):
+            row = {"system": candidate.name, **_probed(songs, candidate)}
             rows.append(row)
             print(row, flush=True)
         text = (
             "# What of a mix tells the pitch class of the bass\n\n"
             f"Made by `python -m experiments.mix_features --train {self.train} --test {self.test}`: share of frames in "
             "which a linear classifier on five frames of features names the pitch class that the bass plays (chance "
-            "0.08), with 95 % intervals over songs. Trained on renderings by all families.\n\n"
+            "0.08), with 95 % intervals over songs. Trained on renderings by all families "
+            f"(version {VERSION}).\n\n"
             f"{markdown(pd.DataFrame(rows))}"
         )
         write_text(self.output / "mix_features.md", text)
 
 
-def candidates(train: Sequence[SongFrames]) -> list[tuple[str, Callable[[SongFrames], np.ndarray]]]:
-    """Names of the features, and what gives them `(frames, dims)` of a song; those that are fitted are, on `train`."""
-    found: list[tuple[str, Callable[[SongFrames], np.ndarray]]] = [
-        (name, functools.partial(_named, names=names))
+@dataclass(frozen=True)
+class Candidate:
+    """Features: their name, what gives them `(frames, dims)` of a song, and deviations `(dims,)` for the classifier.
+
+    A smaller deviation is a larger penalty: the classifier relies less on that dimension.
+    """
+
+    name: str
+    project: Callable[[SongFrames], np.ndarray]
+    deviations: np.ndarray | None = None
+
+
+def candidates(train: Sequence[SongFrames]) -> list[Candidate]:
+    """All features that are compared; those that are fitted are, on `train`."""
+    found = [
+        Candidate(name, functools.partial(_named, names=names))
         for name, names in {
             "librosa chroma (12)": ("librosa",),
             "librosa chroma, tuning estimated (12)": ("librosa tuned",),
@@ -109,22 +124,28 @@ def candidates(train: Sequence[SongFrames]) -> list[tuple[str, Callable[[SongFra
     for name, weight in weights.items():
         both = np.tile(np.stack([weight, 0.5 * weight])[:, None], (1, _MIX.frames_per_latent, 1)).ravel()
         parts = moments.components(both, 64)
-        found.append((f"components, weight {name} (64)", functools.partial(_projected, matrix=parts)))
+        found.append(Candidate(f"components, weight {name} (64)", functools.partial(_projected, matrix=parts)))
         if name != "K":
             for strength in (1.0, 10.0, 100.0):
                 taught = moments.components(both, 64, taught=strength)
                 label = f"the same, supervised with lambda {strength:g} (64)"
-                found.append((label, functools.partial(_projected, matrix=taught)))
+                found.append(Candidate(label, functools.partial(_projected, matrix=taught)))
             few, taught = parts[:40], moments.components(both, 40, taught=10.0)
             bands = _band_components(train, 24)
             found += [
-                ("40 components beside chroma and bass chroma (64)", functools.partial(_beside, few, "chroma", None)),
-                ("40 components beside 24 of the semitone bands (64)", functools.partial(_beside, few, "bands", bands)),
-                (
-                    "40 supervised beside chroma and bass chroma (64)",
-                    functools.partial(_beside, taught, "chroma", None),
+                Candidate(
+                    "40 components beside chroma and bass chroma (64)", functools.partial(_beside, few, "chroma", None)
                 ),
+                Candidate(
+                    "40 components beside 24 of the semitone bands (64)",
+                    functools.partial(_beside, few, "bands", bands),
+                ),
+                Candidate("40 supervised beside both chromas (64)", functools.partial(_beside, taught, "chroma", None)),
             ]
+            for share in (1.0, 0.3, 0.1):
+                label = f"36 components at {share:g} beside both chromas and 4 level differences (64)"
+                scale = np.repeat([share, 1.0], [36, 28])
+                found.append(Candidate(label, functools.partial(_beside, parts[:36], "placed", None), scale))
     return found
 
 
@@ -183,13 +204,16 @@ class _Moments:
         return (vectors[:, np.argsort(-values)].T * weight).astype(np.float32)
 
 
-def _probed(songs: dict[str, list[SongFrames]], project: Callable[[SongFrames], np.ndarray]) -> dict[str, str]:
+def _probed(songs: dict[str, list[SongFrames]], candidate: Candidate) -> dict[str, str]:
+    project = candidate.project
     kept = [song.bass >= 0 for song in songs["train"]]
     features = np.concatenate(
         [_with_context(project(song))[keep][::_EVERY] for song, keep in zip(songs["train"], kept, strict=True)]
     )
     truth = np.concatenate([song.bass[keep][::_EVERY] for song, keep in zip(songs["train"], kept, strict=True)])
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
+    if candidate.deviations is not None:
+        deviation = deviation / np.tile(candidate.deviations, 2 * _CONTEXT + 1)
     classifier = LogisticRegression(C=0.003, max_iter=80, tol=1e-3).fit((features - mean) / deviation, truth)
     row = {}
     for split in songs:
@@ -242,6 +266,7 @@ def _measured(clip: Clip) -> dict[str, np.ndarray]:
         "librosa tuned": _librosa(clip.mix, count, tuning=None),
         "chroma": heard.chroma[0].numpy(),
         "bands": heard.bands[0].numpy(),
+        "placed": torch.cat([heard.chroma, level_differences(audio, 4)], dim=-1)[0].numpy(),
         "bass": bass,
         "sounding": np.concatenate([_sounding(clip.mix_notes, times), np.eye(13)[bass][:, :12]], axis=1),
     }

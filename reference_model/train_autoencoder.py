@@ -8,9 +8,11 @@ then, on crops of the training data.
 
 import copy
 import dataclasses
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
@@ -30,7 +32,10 @@ from reference_model.codec_probes import probe
 from reference_model.critics import Critics, critic_loss, generator_loss
 from reference_model.losses import Objective, draw_hops, mel_bands, weighted_sum
 from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig, AutoencoderRecipe, Preset, find_preset
+from reference_model.rebase import with_decoder_of
 from reference_model.training_samples import draw_spectrograms
+
+_MOVED_BATCHES = 12  # of eight times 64 frames, to move a decoder to other latents
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,8 @@ class TrainAutoencoder(RunSettings):
     """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
     side_dims: int | None = None
     """Latent dimensions that tell left from right. Default: as the preset has it."""
+    initial: Path | None = None
+    """Weights whose decoder is started from instead of a random one, moved to the latents that are fitted."""
     ema: float = 0.0
     """Decay of averaged weights, which are then what is validated and shipped; 0: the last weights, as in the paper."""
     crop_frames: int = 16
@@ -193,6 +200,9 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
     model = Autoencoder.from_pretrained(path)
     if model.config != config:
         raise BadInputError(f"{path}: fitted for another configuration; choose another run folder")
+    if settings.initial is not None and not folder.checkpoint.exists():
+        few = itertools.islice(fit_batches(clips, settings), _MOVED_BATCHES)
+        model = with_decoder_of(model, Autoencoder.from_pretrained(settings.initial), few)
     return model.requires_grad_(True)
 
 

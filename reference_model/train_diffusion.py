@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bassbench.errors import BadInputError, exit_on_bad_input
 from bassbench.stems.shard_files import is_sharded
+from bassbench.stems.training_data import refuse_families
 from bassbench.training import settings as run_settings
 from bassbench.training.checkpoint import State, settings_of, step_generator, warmed_cosine
 from bassbench.training.loop import Measure, Training, added_up, describe, example_generator, update_average
@@ -366,6 +367,7 @@ def _latents(
     variants: int,
     subsets: int,
 ) -> LatentPairs:
+    refuse_families(data, config.families)
     if is_sharded(data):
         return shard_latents(
             data,

@@ -21,7 +21,7 @@ from bassbench.songs.arrangement import Arrangement, Note, Part
 from bassbench.songs.mastering import Master, draw_master
 from bassbench.songs.song_bank import Chord, Song
 
-VERSION = "2"  # raise it when a family's output changes
+VERSION = "3"  # raise it when a family's output changes
 SOUND_FOLDERS = tuple(map(Path, ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/usr/local/share/soundfonts")))
 _SAMPLES = Path("/usr/share/sonic-pi/samples")
 BASS_RANGE = (28, 67)

@@ -1,5 +1,6 @@
 """Plays an arrangement as a `Production` says: fonts, synthesisers, recordings and levels, before any end of chain."""
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 
 from bassbench.audio import SAMPLE_RATE
 from bassbench.songs import samples
-from bassbench.songs.arrangement import Arrangement, Part
+from bassbench.songs.arrangement import Arrangement, Note, Part
 from bassbench.songs.families import Production, samples_folder
 from bassbench.songs.mastering import master
 from bassbench.songs.soundfont import render_parts
@@ -32,7 +33,9 @@ def played_mix(plan: Arrangement, made: Production, seconds: float, soundfont: P
     anchor = level(mix)
     groups = [(_drums(drums, made, seconds, soundfont), made.drum_decibels)] if drums else []
     if made.loop:
-        groups.append((samples.play_loop(samples_folder(), made.loop, plan.beats, count), made.loop_decibels))
+        first = plan.downbeats[0] if plan.downbeats else 0.0
+        beats = [beat for beat in plan.beats if beat >= first]
+        groups.append((samples.play_loop(samples_folder(), made.loop, beats, count), made.loop_decibels))
     if made.guitar and plan.chords:
         struck = samples.play_guitar(samples_folder(), made.guitar, plan.chords, count, cents=made.tuning)
         groups.append((struck, made.guitar_decibels))
@@ -105,4 +108,11 @@ def _drums(drums: Sequence[Part], made: Production, seconds: float, soundfont: P
     notes = [note for part in drums for note in part.notes]
     if made.kit:
         return samples.play_kit(samples_folder(), made.kit, notes, round(seconds * SAMPLE_RATE))
+    if made.drum_font is not None:
+        drums = [dataclasses.replace(part, notes=tuple(map(_on_a_kit, part.notes))) for part in drums]
     return render_parts(drums, seconds, soundfont=made.drum_font or soundfont)
+
+
+def _on_a_kit(note: Note) -> Note:
+    """Recorded kits have one kick, at 36."""
+    return dataclasses.replace(note, pitch=36) if note.pitch == 35 else note

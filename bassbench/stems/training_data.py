@@ -46,9 +46,10 @@ def training_requests(
     the track has such, with random subsets of the other stems. Each rendering or window comes with `subsets` subsets.
 
     Raises:
-        BadInputError: an unknown split or one for testing only, more songs asked for than there are, or a folder that
-            cannot be used.
+        BadInputError: an unknown split or one for testing only, more songs asked for than there are, a folder that
+            cannot be used, or families for one.
     """
+    refuse_families(data, families)
     if not Path(data).is_dir():
         if data in TEST_ONLY:
             raise BadInputError(f"the split '{data}' is for testing only; train on 'train'")
@@ -177,8 +178,15 @@ def training_stems(
     Raises:
         BadInputError: as `training_requests`.
     """
+    refuse_families(data, families)
     if is_sharded(data):
         return sharded_stems(data, which)
     if not Path(data).is_dir():
         return stem_clips(data, which, count, families=families, processes=processes)
     return training_clips(_training_tracks(Path(data)), which)
+
+
+def refuse_families(data: str, families: Sequence[str]) -> None:
+    """Raise BadInputError for rendering families of data that is audio already: folders and shards."""
+    if families and (is_sharded(data) or Path(data).is_dir()):
+        raise BadInputError(f"--families render the song bank's splits, and {data} is audio already: leave them out")

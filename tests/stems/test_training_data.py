@@ -41,6 +41,16 @@ def test_the_bank_by_name() -> None:
         training_requests("no/such/folder")
 
 
+def test_families_render_the_bank_and_nothing_else(tmp_path: Path) -> None:
+    requests = training_requests("train", count=2, families=("voice", "keys"))
+    assert all(request.families == ("keys", "voice") for request in requests)  # in the table's order, whatever was said
+    assert not {request.key for request in requests} & {request.key for request in training_requests("train", count=2)}
+    for data in (str(tmp_path), str(tmp_path / "train-{00..03}.tar")):
+        for door in (training_requests, lambda data, families: training_stems(data, "bass", families=families)):
+            with pytest.raises(BadInputError, match="is audio already"):
+                door(data, families=("keys",))
+
+
 def test_a_folder_gives_pairs(folder: Path) -> None:
     requests = training_requests(str(folder))
     assert len(requests) >= 3 and len({request.key for request in requests}) == len(requests)
