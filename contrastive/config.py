@@ -74,6 +74,8 @@ class MatcherConfig:
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.dims) < 1 or not math.isfinite(self.window) or self.window < MIN_SECONDS:
             raise ValueError(f"sizes must be positive and the window at least {MIN_SECONDS:g} s in {self}")
+        if self.blocks > 256:
+            raise ValueError(f"no matcher has more than 256 blocks: {self}")
         if self.width % 12 or self.dims % 12 or self.features.semitones % 12:
             raise ValueError(f"width, dims and the view's semitones must be multiples of twelve in {self}")
 

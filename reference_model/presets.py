@@ -11,6 +11,8 @@ from reference_model.positional_bias import Positions
 
 R_TIME = 4096
 """Samples per latent frame (the paper's r_time)."""
+MOST_BLOCKS = 256
+"""A header that asks for more is no configuration of ours: building the network would take for ever."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         for stages in filter(None, (self.encoder, self.decoder)):
+            if len(stages) > MOST_BLOCKS or max(stage.blocks for stage in stages) > MOST_BLOCKS:
+                raise ValueError(f"no network has more than {MOST_BLOCKS} stages or blocks: {self}")
             if self.hop * self.stack * math.prod(stage.stride for stage in stages) != R_TIME:
                 raise ValueError(f"hop x stack x strides must be {R_TIME} in {self}")
         if self.window % self.hop or self.dims < 1 or not self.decoder:
@@ -130,6 +134,8 @@ class UNetConfig:
             raise ValueError(f"positions are one of {', '.join(get_args(Positions))}, not {self.positions}")
         if not self.widths or not 0 <= self.attention <= len(self.widths) or self.blocks < 1:
             raise ValueError(f"a U-Net needs widths, blocks, and attention at no more than all resolutions: {self}")
+        if max(self.blocks, len(self.widths)) > MOST_BLOCKS:
+            raise ValueError(f"no network has more than {MOST_BLOCKS} resolutions or blocks: {self}")
         if self.level_dims % 2 or any(width % self.heads for width in self.widths[-self.attention or None :]):
             raise ValueError(f"level_dims must be even and the attending widths divide by the heads: {self}")
 

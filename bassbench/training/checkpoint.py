@@ -117,12 +117,18 @@ class State:
         for name, value in (since or {}).items():
             before[name] = {**value, **before.get(name, {})} if isinstance(value, dict) else before.get(name, value)
         refuse_other_settings(run.path, before, config)
-        for name, network in self.networks.items():
-            prefix = f"{name}."
-            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        for name, optimizer in self.optimizers.items():
-            restore_optimizer(optimizer, tensors, name)
-        self.step = int(metadata["step"])
+        try:
+            for name, network in self.networks.items():
+                prefix = f"{name}."
+                network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            for name, optimizer in self.optimizers.items():
+                restore_optimizer(optimizer, tensors, name)
+            self.step = int(metadata["step"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise BadInputError(
+                f"{run.checkpoint}: does not hold all of a run of this kind ({why}); move it away to begin anew"
+            ) from None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:

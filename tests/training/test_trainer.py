@@ -85,6 +85,20 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_numbers(tmp_path: Path) -
         Line(settings(tmp_path / "cut", seed=1))
 
 
+@pytest.mark.parametrize("lost", ["step", "a tensor"])
+def test_a_checkpoint_without_all_of_a_run_is_one_line(tmp_path: Path, lost: str) -> None:
+    Line(settings(tmp_path)).fit()
+    path = RunFolder(tmp_path).checkpoint
+    tensors, metadata = load_tensors(path)
+    if lost == "step":
+        del metadata["step"]
+    else:
+        del tensors[min(tensors)]
+    save_tensors(path, tensors, metadata)
+    with pytest.raises(BadInputError, match="does not hold all of a run"):
+        Line(settings(tmp_path))
+
+
 def _interrupted() -> dict[str, float]:
     raise KeyboardInterrupt
 
