@@ -117,7 +117,7 @@ def fit_linear_path(model: "Autoencoder", audio: Callable[[], Iterator[Tensor]])
         features = (model.features(model.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
         components, deviations = principal_components(features, model.config.components)
         linear.components.copy_(components)
-        linear.score_std[: model.config.components].copy_(deviations)
+        linear.score_std[: model.config.components].copy_(deviations / model.config.component_deviation)
         if model.config.components < model.config.dims:
             found = (model.heard(batch) for batch in audio())
             heard = torch.cat([part.flatten(0, 1) for part in found if part is not None])
