@@ -53,6 +53,8 @@ class TrainAutoencoder(RunSettings):
     """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
     side_dims: int | None = None
     """Latent dimensions that tell left from right. Default: as the preset has it."""
+    component_deviation: float | None = None
+    """Deviation of the latent dimensions that are components. Default: as the preset has it."""
     initial: Path | None = None
     """Weights whose decoder is started from instead of a random one, moved to the latents that are fitted."""
     ema: float = 0.0
@@ -86,7 +88,7 @@ class TrainAutoencoder(RunSettings):
     def config(self) -> AutoencoderConfig:
         """The preset's sizes, with or without the linear path as the command line says."""
         config = (self.variant or find_preset(self.preset)).autoencoders[self.which]
-        names = ("linear_path", "chroma_dims", "side_dims")
+        names = ("linear_path", "chroma_dims", "side_dims", "component_deviation")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         try:
             return dataclasses.replace(config, **changes)
