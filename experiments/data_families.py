@@ -22,7 +22,7 @@ from bassbench.songs.clips import ClipRequest, clip_requests
 from bassbench.songs.families import FAMILIES, Production, chosen, perform, sing
 from bassbench.songs.song_bank import Song
 from bassbench.songs.synths import BASSES
-from experiments.panels import headline, panels
+from experiments.figures import headline, panels
 
 _SECONDS = 12.0
 _SAMPLES = round(_SECONDS * SAMPLE_RATE)
