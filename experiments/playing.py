@@ -254,8 +254,8 @@ class Playing(BatchSettings):
         if self.embedder not in EMBEDDERS:
             raise unknown_name("embedder", self.embedder, EMBEDDERS)
 
-    def subjects(self) -> tuple[Evaluator, Player]:
-        """Who plays for the clips, and who judges what is played.
+    def evaluator_and_player(self) -> tuple[Evaluator, Player]:
+        """What scores the basses of the clips, and what plays them.
 
         Raises:
             BadInputError: too many or too few clips, unknown weights, or a folder for results that cannot be written.

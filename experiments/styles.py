@@ -34,36 +34,36 @@ Sounds = Iterator[tuple[np.ndarray, str | None]]
 
 @dataclass(frozen=True)
 class Styles:
-    """For each clip of the judge the style clip that goes with its mix."""
+    """For each clip of the evaluator, the style clip that goes with its mix."""
 
-    judge: Evaluator
+    evaluator: Evaluator
     timbre_examples: int
 
     @cached_property
     def pairing(self) -> np.ndarray:
         """Which song's bass is the style of each, `(clips,)`."""
-        return derangement(len(self.judge.requests), generator=np.random.default_rng(self.judge.seed))
+        return derangement(len(self.evaluator.requests), generator=np.random.default_rng(self.evaluator.seed))
 
     @cached_property
     def embeddings(self) -> np.ndarray:
         """Of the style clips, `(clips, dim)`."""
-        judge, count = self.judge, len(self.judge.requests)
-        real = [clip_embedding(judge.embedding(None, lambda i=i: self.style(i).bass)) for i in range(count)]  # type: ignore[misc]
+        evaluator, count = self.evaluator, len(self.evaluator.requests)
+        real = [clip_embedding(evaluator.embedding(None, lambda i=i: self.style(i).bass)) for i in range(count)]  # type: ignore[misc]
         return np.stack(real)
 
     @cached_property
     def classifier(self) -> TimbreClassifier:
         """Of the eight programs, fitted when first needed."""
-        return fit_timbre(self.timbre_examples, device=self.judge.device, seed=self.judge.seed)
+        return fit_timbre(self.timbre_examples, device=self.evaluator.device, seed=self.evaluator.seed)
 
     def style(self, index: int) -> Clip:
         """The clip whose bass is the style of clip `index`."""
-        return cached_clip(self.judge.requests[self.pairing[index]])
+        return cached_clip(self.evaluator.requests[self.pairing[index]])
 
     def means(self, model: BassAccompaniment, decibels: float = 0.0) -> Tensor:
         """Means over time of the latents of the style clips, played louder by `decibels`: `(clips, dims)`."""
         factor = np.float32(10 ** (decibels / 20))
-        styles = (self.style(index).bass[None] * factor for index in range(len(self.judge.requests)))
+        styles = (self.style(index).bass[None] * factor for index in range(len(self.evaluator.requests)))
         return torch.cat([model.style_mean(style).cpu() for style in styles])
 
     def distances(self, heard: Sequence[ClipScores]) -> dict[str, list[float]]:
@@ -80,7 +80,7 @@ class Styles:
     def identified(self, index: int, audio: np.ndarray, key: str | None) -> float:
         """Whether the classifier hears the style clip's program in the bass for clip `index`, 1 or 0."""
         sound = audio if np.isfinite(audio).all() else np.zeros_like(audio)
-        device = self.judge.device
+        device = self.evaluator.device
         if key is None:
             embedding = embed_cached(sound, EMBEDDER, device=device)
         else:
@@ -96,12 +96,12 @@ class Styles:
 
     def anchor(self, name: str, model: BassAccompaniment) -> Sounds:
         """The anchor's bass for each clip."""
-        for index, request in enumerate(self.judge.requests):
+        for index, request in enumerate(self.evaluator.requests):
             clip, style = cached_clip(request), self.style(index)
             if name == CODEC:
                 audio = model.codec(style.bass)
             elif name == NOISE:
-                audio = noise(clip, style, studies.clip_seed(self.judge.seed, index))
+                audio = noise(clip, style, studies.clip_seed(self.evaluator.seed, index))
             elif name == REAL:
                 audio = clip.bass
             else:
