@@ -454,7 +454,7 @@ def findings(rows: Sequence[Row]) -> str:
 
 
 def _described(requests: Sequence[ClipRequest]) -> str:
-    return f"{len(requests)} clips, {content_hash(*(request.key for request in requests))[:8]}"
+    return f"{len(requests)} clips, {studies.clips_hash(requests)}"
 
 
 _CELL = 0.27

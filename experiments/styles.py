@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bassbench.audio import fit_length, loudness, loudness_normalise
+from bassbench.audio import fit_length
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
-from bassbench.songs.arrangement import BASS_PROGRAMS, bass_part
+from bassbench.songs.arrangement import BASS_PROGRAMS
 from bassbench.songs.clips import cached_clip
 from bassbench.songs.render import Clip
-from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import derangement, noise
 from experiments import studies
+from experiments.perturbations import played_by
 from experiments.player import Player
 from experiments.playing import ClipScores, Evaluator
 from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
@@ -47,9 +47,9 @@ class Styles:
     @cached_property
     def embeddings(self) -> np.ndarray:
         """Of the style clips, `(clips, dim)`."""
-        evaluator, count = self.evaluator, len(self.evaluator.requests)
-        real = [clip_embedding(evaluator.embedding(None, lambda i=i: self.style(i).bass)) for i in range(count)]  # type: ignore[misc]
-        return np.stack(real)
+        styles = map(self.style, range(len(self.evaluator.requests)))
+        embedder, device = self.evaluator.embedder, self.evaluator.device
+        return np.stack([clip_embedding(embed_cached(style.bass, embedder, device=device)) for style in styles])
 
     @cached_property
     def classifier(self) -> TimbreClassifier:
@@ -80,11 +80,7 @@ class Styles:
     def identified(self, index: int, audio: np.ndarray, key: str | None) -> float:
         """Whether the classifier hears the style clip's program in the bass for clip `index`, 1 or 0."""
         sound = audio if np.isfinite(audio).all() else np.zeros_like(audio)
-        device = self.evaluator.device
-        if key is None:
-            embedding = embed_cached(sound, EMBEDDER, device=device)
-        else:
-            embedding = embed_keyed(key, lambda: sound, EMBEDDER, device=device)
+        embedding = embed_keyed(key, lambda: sound, EMBEDDER, device=self.evaluator.device)
         return float(self.classifier.identify(embedding) == self.style(index).bass_program)
 
     def played(self, player: Player, sampling: Sampling, decibels: float = 0.0) -> Sounds:
@@ -105,15 +101,9 @@ class Styles:
             elif name == REAL:
                 audio = clip.bass
             else:
-                audio = replayed(clip, style.bass_program if name == SAME else other_program(style.bass_program, index))
+                program = style.bass_program
+                audio = played_by(program if name == SAME else other_program(program, index), clip)
             yield fit_length(audio, clip.bass.shape[1]), None
-
-
-def replayed(clip: Clip, program: int) -> np.ndarray:
-    """The clip's own bass notes played by another program, as loud as its bass, `(2, samples)`."""
-    audio = render_parts([bass_part(program, clip.bass_notes)], clip.seconds)
-    level = loudness(clip.bass)
-    return loudness_normalise(audio, level) if np.isfinite(level) else audio
 
 
 def other_program(program: int, index: int) -> int:
