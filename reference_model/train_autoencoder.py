@@ -116,8 +116,10 @@ SINCE = {"recipe": {"clip": 5.0}}
 
 def check(settings: TrainAutoencoder) -> None:
     """Raise BadInputError for settings that no run can have."""
-    _ = settings.recipe, settings.config
     refuse_impossible(settings)
+    if settings.initial is not None and not settings.config.linear_path:
+        raise BadInputError("--initial moves a decoder to the latents of a linear path, and this autoencoder has none")
+    _ = settings.recipe
 
 
 # What a step hears: crops, all randomness of each a function of (seed, step, example)

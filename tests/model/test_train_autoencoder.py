@@ -128,6 +128,7 @@ def test_averaged_weights_are_shipped_and_resumed(tmp_path: Path, monkeypatch: p
     [
         ({"accumulate": 0}, "--accumulate takes 1 to"),
         ({"ema": 1.0}, "--ema takes 0 to 0.999999"),
+        ({"preset": "paper", "initial": Path("weights.safetensors")}, "--initial moves a decoder"),
         ({"linear_path": False}, "cannot be so: an autoencoder needs a linear path"),
     ],
 )
