@@ -119,7 +119,7 @@ def check(settings: TrainAutoencoder) -> None:
     refuse_impossible(settings)
     if settings.initial is not None and not settings.config.linear_path:
         raise BadInputError("--initial moves a decoder to the latents of a linear path, and this autoencoder has none")
-    _ = settings.recipe
+    _ = settings.recipe, settings.config
 
 
 # What a step hears: crops, all randomness of each a function of (seed, step, example)
