@@ -298,9 +298,9 @@ def read_chords(text: str, beats: np.ndarray, *, beats_per_bar: int = 4) -> tupl
         )
     last = beats[-1] + (beats[-1] - beats[-2]) * np.arange(1, beats_per_bar + 1)  # a last bar may be cut off
     grid, chords = np.concatenate([beats, last]), []
-    for bar in range(there):
-        symbols = bars[bar % len(bars)]
-        places = (bar + np.arange(len(symbols) + 1) / len(symbols)) * beats_per_bar
+    for number in range(there):
+        symbols = bars[number % len(bars)]
+        places = (number + np.arange(len(symbols) + 1) / len(symbols)) * beats_per_bar
         edges = np.interp(places, np.arange(len(grid)), grid)
         for symbol, start, end in zip(symbols, edges, edges[1:], strict=False):
             if start <= beats[-1]:
