@@ -9,6 +9,7 @@ study and writes the page from the rows that are there.
 
 import csv
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,37 +20,23 @@ import tyro
 from bassbench.errors import BadInputError, exit_on_bad_input, unknown_name
 from bassbench.files import parse_json, write_text
 from bassbench.results.rows import Row
-from experiments import (
-    autoencoders,
-    cfg_sweep,
-    ddim_steps,
-    grounding,
-    length,
-    listening,
-    match_matrix,
-    match_proof,
-    metric_validity,
-    samplers,
-    studies,
-)
+from experiments import studies
 from experiments.studies import Study
 
 Size = Literal["default", "quick", "full"]
-STUDIES: dict[str, Study] = {
-    module.STUDY.name: module.STUDY
-    for module in (
-        ddim_steps,
-        cfg_sweep,
-        grounding,
-        match_matrix,
-        length,
-        listening,
-        samplers,
-        autoencoders,
-        match_proof,
-        metric_validity,
-    )
-}
+STUDIES = (
+    "ddim_steps",
+    "cfg_sweep",
+    "grounding",
+    "match_matrix",
+    "length",
+    "listening",
+    "samplers",
+    "autoencoders",
+    "match_proof",
+    "metric_validity",
+)
+"""The studies' modules, in the order of the page; each is imported when its turn comes, as all take seconds."""
 SIGN = "Written by `python -m experiments.all`"
 _HEAD = """
 # Results
@@ -72,10 +59,11 @@ def write_page(folder: Path, size: Size) -> None:
     """
     claims = ["| study | what the paper found | our rows | numbers |", "|---|---|---|---|"]
     sections: list[str] = []
-    for name, study in STUDIES.items():
+    for name in STUDIES:
         rows = reported(folder / f"{name}.csv")
         if not rows:
             continue
+        study = find_study(name)
         verdict = study.verdict(rows)
         link = f"[{study.question}]({name}.md)"
         claims.append(f"| {link} | {study.claim or 'not measured'} | {verdict.word} | {verdict.numbers or '-'} |")
@@ -88,6 +76,12 @@ def write_page(folder: Path, size: Size) -> None:
     if others:
         sections += ["", "## Besides", "", *(f"- [{_heading(path)}]({path.name})" for path in others)]
     write_text(folder / "README.md", "\n".join([_HEAD.strip(), "", *claims, *sections, "", _FOOT.strip(), ""]))
+
+
+def find_study(name: str) -> Study:
+    """The study of a module named in `STUDIES`."""
+    found: Study = importlib.import_module(f"experiments.{name}").STUDY
+    return found
 
 
 def _command(study: Study, size: Size) -> str:
@@ -166,7 +160,7 @@ class All:
         self.validate()
         studies.refuse_other_pages(studies.output_folder(self.output) / "README.md", sign=SIGN)
         for name in () if self.page else self.only or STUDIES:
-            configured(STUDIES[name], self.size, self).run()
+            configured(find_study(name), self.size, self).run()
             write_page(self.output, self.size)
         write_page(self.output, self.size)
 
@@ -175,7 +169,7 @@ def configured(study: Study, size: Size, options: All) -> Any:
     """A study's configuration of one size, with the options that it shares with all."""
     config = getattr(study, size)
     shared = {"output": options.output, "device": options.device}
-    if not isinstance(config, match_proof.MatchProof):  # its weights are the matcher's
+    if isinstance(config, studies.Settings):  # the weights of others are not the reference model's
         shared["weights"] = options.weights
     fields = {field.name for field in dataclasses.fields(config)}
     return dataclasses.replace(config, **{name: value for name, value in shared.items() if name in fields})

@@ -31,11 +31,11 @@ from bassbench.results.rows import Row
 from bassbench.songs.arrangement import bass_part
 from bassbench.songs.clips import ClipRequest, cached_clip, clip_requests
 from bassbench.songs.render import Clip
+from bassbench.suite.anchors import played_again
 from bassbench.training.pretrained import find_device
 from experiments import studies
 from experiments.evaluate_codec import CLIP_MEASURES, LSD, NOTES, SDR, ProbeSong, codec_measures, probe, probe_song
 from experiments.figures import headline, panels
-from experiments.perturbations import played_again
 from experiments.studies import Settings, Study
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
@@ -249,7 +249,7 @@ def measure(
             values[name].append(value)
         chords = clip.chords if which == "bass" else ()
         values[HARMONY].append(chord_tone_share(bass_pitch(changed), chords) if chords else float("nan"))
-        values[CHROMA].append(chroma_agreement(clip.bass, changed))
+        values[CHROMA].append(chroma_correlation(clip.bass, changed))
         before.append(embed_cached(clip.bass, config.embedder, device=str(find_device(config.device))))
         after.append(embed_cached(changed, config.embedder, device=str(find_device(config.device))))
         advance()
@@ -263,7 +263,7 @@ def measure(
     return [*results, Interval(distance.value, distance.low, distance.high)]
 
 
-def chroma_agreement(real: np.ndarray, changed: np.ndarray) -> float:
+def chroma_correlation(real: np.ndarray, changed: np.ndarray) -> float:
     """Mean correlation of the chroma of two audios of one length, frame by frame where both sound; NaN without one."""
     first, second = chroma(real).strength, chroma(changed).strength
     if len(first) != len(second):  # one of them is silent as a whole

@@ -70,7 +70,7 @@ class CFGSweep(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        rows = study(self, *self.subjects())
+        rows = study(self, *self.evaluator_and_player())
         safety_figure(self.output / f"{NAME}.png", rows)
         STUDY.report(rows, self.output)
 

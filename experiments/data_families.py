@@ -22,7 +22,7 @@ from bassbench.songs.clips import ClipRequest, clip_requests
 from bassbench.songs.families import FAMILIES, Production, chosen, perform, sing
 from bassbench.songs.song_bank import Song
 from bassbench.songs.synths import BASSES
-from experiments.panels import headline, panels
+from experiments.figures import headline, panels
 
 _SECONDS = 12.0
 _SAMPLES = round(_SECONDS * SAMPLE_RATE)
@@ -122,8 +122,16 @@ def _heard_seed(song: Song, name: str, families: tuple[str, ...]) -> int:
         "levels": lambda made: made.duck_decibels > 10,
         "mastering": lambda made: bool(made.master and made.master.limit > 6 and made.master.compressor),
     }
+    if name == "programs":
+        return max(range(_SEEDS), key=lambda seed: _changed_programs(song, seed))
     found = heard.get(name, lambda made: True)
     return next((seed for seed in range(_SEEDS) if found(_production(song, seed, families))), 1)
+
+
+def _changed_programs(song: Song, seed: int) -> int:
+    plan = arrange(song, seed, start=0.0, seconds=_SECONDS)
+    changed = perform(plan, song, seed, ("programs",))[0]
+    return sum(a.program != b.program for a, b in zip(plan.others, changed.others, strict=True))
 
 
 def _long_term(audio: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ class DDIMSteps(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        rows = study(self, *self.subjects())
+        rows = study(self, *self.evaluator_and_player())
         rows.sort(key=lambda row: ("steps" in row.setting, row.system == CONDITIONAL, row.setting.get("steps", 0)))
         steps_figure(self.output / f"{NAME}.png", rows)
         STUDY.report(rows, self.output)

@@ -92,7 +92,7 @@ class Grounding(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        rows, drawn = study(self, *self.subjects())
+        rows, drawn = study(self, *self.evaluator_and_player())
         grounding_figure(self.output / f"{NAME}.png", rows, drawn)
         STUDY.report(rows, self.output)
 

@@ -33,8 +33,7 @@ from contrastive.encoder import Matcher
 from contrastive.scoring import WEIGHTS
 from experiments import studies
 from experiments.figures import curve, doubling_axis, headline, level_line, panels
-from experiments.medley import Medleys, Passage
-from experiments.medley_player import MedleyPlayer
+from experiments.medley import MedleyPlayer, Medleys, Passage
 from experiments.studies import (
     NOT,
     NOT_MEASURED,

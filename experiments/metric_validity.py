@@ -31,7 +31,7 @@ from bassbench.metrics.gate import gate
 from bassbench.metrics.metric import ClipMetric, Scored
 from bassbench.metrics.registry import all_metrics, chosen, clip_metrics
 from bassbench.metrics.sets import MIN_SONGS, EmbeddedSets, SetMetric
-from bassbench.metrics.statistics import Interval, mean_interval
+from bassbench.metrics.statistics import Interval, auc_interval, mean_interval
 from bassbench.plugins import warn_once
 from bassbench.results.rows import Measurement, Row, RowStore, write_csv
 from bassbench.results.table import require_one_protocol
@@ -41,7 +41,6 @@ from bassbench.training.pretrained import find_device
 from bassbench.workers import in_processes
 from experiments import perturbations, studies
 from experiments.figures import panels
-from experiments.match_proof import auc_interval
 from experiments.perturbations import graded_perturbations, style_clip
 from experiments.studies import Settings, Study
 from reference_model.pipeline import networks_hash
@@ -455,7 +454,7 @@ def findings(rows: Sequence[Row]) -> str:
 
 
 def _described(requests: Sequence[ClipRequest]) -> str:
-    return f"{len(requests)} clips, {content_hash(*(request.key for request in requests))[:8]}"
+    return f"{len(requests)} clips, {studies.clips_hash(requests)}"
 
 
 _CELL = 0.27

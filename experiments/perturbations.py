@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
-from bassbench.songs.arrangement import BASS_PROGRAMS, Part, bass_part
+from bassbench.audio import SAMPLE_RATE
+from bassbench.songs.arrangement import BASS_PROGRAMS, bass_part
 from bassbench.songs.render import Clip
-from bassbench.songs.soundfont import render_parts
-from bassbench.suite.anchors import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, silence
+from bassbench.suite.anchors import Anchor, Codec, codec_ceiling, half_beat, noise, other_song, played_again, silence
 
 VERSION = 1  # raise it when what a damage gives changes
 CONTROL, CODEC = "played again", "codec"
@@ -65,13 +64,6 @@ def style_clip(clip: Clip, other: Clip) -> np.ndarray:
 
 def _known(clip: Clip) -> bool:
     return bool(clip.bass_notes) and clip.bass_program in BASS_PROGRAMS
-
-
-def played_again(clip: Clip, part: Part, soundfont: Path | None = None) -> np.ndarray:
-    """A part played in place of the clip's bass, as loud as that bass, `(2, samples)`; silent where that is silent."""
-    played = fit_length(render_parts([part], clip.seconds, soundfont=soundfont), clip.bass.shape[1])
-    level = loudness(clip.bass)
-    return loudness_normalise(played, level) if np.isfinite(level) else np.zeros_like(clip.bass)
 
 
 def played_by(program: int, clip: Clip, soundfont: Path | None = None) -> np.ndarray:

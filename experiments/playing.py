@@ -143,7 +143,7 @@ class Evaluator:
         if mix is None:
             mix = self._mixes[index] = features(clip.mix, self.matcher.config.features)
         for embedder in self.second_embedders if key is not None else ():
-            embed_keyed(str(key), lambda: sound, embedder, device=self.device)
+            embed_keyed(key, lambda: sound, embedder, device=self.device)
         bass = features(sound, self.matcher.config.features)
         share = chord_tone_share(bass_pitch(sound), clip.chords)
         return ClipScores(
@@ -159,8 +159,6 @@ class Evaluator:
 
     def embedding(self, key: str | None, audio: Callable[[], np.ndarray]) -> np.ndarray:
         """Embeddings `(windows, dim)` of a bass; with a key it is only made if they are not at hand."""
-        if key is None:
-            return embed_cached(audio(), self.embedder, device=self.device)
         return embed_keyed(key, audio, self.embedder, device=self.device)
 
     def scores(self, heard: Sequence[ClipScores]) -> dict[str, Interval]:
@@ -206,10 +204,7 @@ class Evaluator:
     def embed_anchor(self, name: str, anchor: Anchor, *, codec: Mapping[str, str]) -> list[np.ndarray]:
         """The embeddings `(windows, dim)` of an anchor's basses."""
         keys = [self._anchor_key(index, name, codec) for index in range(len(self.requests))]
-        return [
-            self.embedding(key, lambda index=index: self._anchor(index, anchor))  # type: ignore[misc]
-            for index, key in enumerate(keys)
-        ]
+        return [self.embedding(key, partial(self._anchor, index, anchor)) for index, key in enumerate(keys)]
 
     def _anchor(self, index: int, anchor: Anchor) -> np.ndarray:
         clip, other = cached_clip(self.requests[index]), cached_clip(self.requests[self._partner[index]])
@@ -229,7 +224,7 @@ class Evaluator:
 
     @cached_property
     def _real(self) -> list[np.ndarray]:
-        return [self.embedding(None, lambda r=r: cached_clip(r).bass) for r in self.reference]  # type: ignore[misc]
+        return [embed_cached(cached_clip(one).bass, self.embedder, device=self.device) for one in self.reference]
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
@@ -254,8 +249,8 @@ class Playing(BatchSettings):
         if self.embedder not in EMBEDDERS:
             raise unknown_name("embedder", self.embedder, EMBEDDERS)
 
-    def subjects(self) -> tuple[Evaluator, Player]:
-        """Who plays for the clips, and who judges what is played.
+    def evaluator_and_player(self) -> tuple[Evaluator, Player]:
+        """What scores the basses of the clips, and what plays them.
 
         Raises:
             BadInputError: too many or too few clips, unknown weights, or a folder for results that cannot be written.

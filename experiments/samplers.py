@@ -73,7 +73,7 @@ class Samplers(playing.Playing):
     def run(self) -> None:
         """Measure what is missing, print the table and write the report."""
         self.validate()
-        rows = study(self, *self.subjects())
+        rows = study(self, *self.evaluator_and_player())
         pareto_figure(self.output / f"{NAME}.png", rows)
         STUDY.report(rows, self.output)
 

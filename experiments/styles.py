@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bassbench.audio import fit_length, loudness, loudness_normalise
+from bassbench.audio import fit_length
 from bassbench.cache import content_hash
 from bassbench.embedders.cache import embed_cached, embed_keyed
 from bassbench.metrics.style import clip_embedding, cosine_distances, euclidean_distances
-from bassbench.songs.arrangement import BASS_PROGRAMS, bass_part
+from bassbench.songs.arrangement import BASS_PROGRAMS
 from bassbench.songs.clips import cached_clip
 from bassbench.songs.render import Clip
-from bassbench.songs.soundfont import render_parts
 from bassbench.suite.anchors import derangement, noise
 from experiments import studies
+from experiments.perturbations import played_by
 from experiments.player import Player
 from experiments.playing import ClipScores, Evaluator
 from experiments.timbre import EMBEDDER, TimbreClassifier, fit_timbre
@@ -34,36 +34,36 @@ Sounds = Iterator[tuple[np.ndarray, str | None]]
 
 @dataclass(frozen=True)
 class Styles:
-    """For each clip of the judge the style clip that goes with its mix."""
+    """For each clip of the evaluator, the style clip that goes with its mix."""
 
-    judge: Evaluator
+    evaluator: Evaluator
     timbre_examples: int
 
     @cached_property
     def pairing(self) -> np.ndarray:
         """Which song's bass is the style of each, `(clips,)`."""
-        return derangement(len(self.judge.requests), generator=np.random.default_rng(self.judge.seed))
+        return derangement(len(self.evaluator.requests), generator=np.random.default_rng(self.evaluator.seed))
 
     @cached_property
     def embeddings(self) -> np.ndarray:
         """Of the style clips, `(clips, dim)`."""
-        judge, count = self.judge, len(self.judge.requests)
-        real = [clip_embedding(judge.embedding(None, lambda i=i: self.style(i).bass)) for i in range(count)]  # type: ignore[misc]
-        return np.stack(real)
+        styles = map(self.style, range(len(self.evaluator.requests)))
+        embedder, device = self.evaluator.embedder, self.evaluator.device
+        return np.stack([clip_embedding(embed_cached(style.bass, embedder, device=device)) for style in styles])
 
     @cached_property
     def classifier(self) -> TimbreClassifier:
         """Of the eight programs, fitted when first needed."""
-        return fit_timbre(self.timbre_examples, device=self.judge.device, seed=self.judge.seed)
+        return fit_timbre(self.timbre_examples, device=self.evaluator.device, seed=self.evaluator.seed)
 
     def style(self, index: int) -> Clip:
         """The clip whose bass is the style of clip `index`."""
-        return cached_clip(self.judge.requests[self.pairing[index]])
+        return cached_clip(self.evaluator.requests[self.pairing[index]])
 
     def means(self, model: BassAccompaniment, decibels: float = 0.0) -> Tensor:
         """Means over time of the latents of the style clips, played louder by `decibels`: `(clips, dims)`."""
         factor = np.float32(10 ** (decibels / 20))
-        styles = (self.style(index).bass[None] * factor for index in range(len(self.judge.requests)))
+        styles = (self.style(index).bass[None] * factor for index in range(len(self.evaluator.requests)))
         return torch.cat([model.style_mean(style).cpu() for style in styles])
 
     def distances(self, heard: Sequence[ClipScores]) -> dict[str, list[float]]:
@@ -80,11 +80,7 @@ class Styles:
     def identified(self, index: int, audio: np.ndarray, key: str | None) -> float:
         """Whether the classifier hears the style clip's program in the bass for clip `index`, 1 or 0."""
         sound = audio if np.isfinite(audio).all() else np.zeros_like(audio)
-        device = self.judge.device
-        if key is None:
-            embedding = embed_cached(sound, EMBEDDER, device=device)
-        else:
-            embedding = embed_keyed(key, lambda: sound, EMBEDDER, device=device)
+        embedding = embed_keyed(key, lambda: sound, EMBEDDER, device=self.evaluator.device)
         return float(self.classifier.identify(embedding) == self.style(index).bass_program)
 
     def played(self, player: Player, sampling: Sampling, decibels: float = 0.0) -> Sounds:
@@ -96,24 +92,18 @@ class Styles:
 
     def anchor(self, name: str, model: BassAccompaniment) -> Sounds:
         """The anchor's bass for each clip."""
-        for index, request in enumerate(self.judge.requests):
+        for index, request in enumerate(self.evaluator.requests):
             clip, style = cached_clip(request), self.style(index)
             if name == CODEC:
                 audio = model.codec(style.bass)
             elif name == NOISE:
-                audio = noise(clip, style, studies.clip_seed(self.judge.seed, index))
+                audio = noise(clip, style, studies.clip_seed(self.evaluator.seed, index))
             elif name == REAL:
                 audio = clip.bass
             else:
-                audio = replayed(clip, style.bass_program if name == SAME else other_program(style.bass_program, index))
+                program = style.bass_program
+                audio = played_by(program if name == SAME else other_program(program, index), clip)
             yield fit_length(audio, clip.bass.shape[1]), None
-
-
-def replayed(clip: Clip, program: int) -> np.ndarray:
-    """The clip's own bass notes played by another program, as loud as its bass, `(2, samples)`."""
-    audio = render_parts([bass_part(program, clip.bass_notes)], clip.seconds)
-    level = loudness(clip.bass)
-    return loudness_normalise(audio, level) if np.isfinite(level) else audio
 
 
 def other_program(program: int, index: int) -> int:

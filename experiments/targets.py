@@ -378,7 +378,7 @@ class Evaluation:
         measure: Callable[[Sequence[ClipRequest], studies.Advance], Results],
     ) -> studies.Task:
         how: dict[str, Any] = {
-            "songs": f"{len(requests)} clips of {split}, {content_hash(*(r.key for r in requests))[:8]}",
+            "songs": f"{len(requests)} clips of {split}, {studies.clips_hash(requests)}",
             "measures": "bassbench.metrics and experiments.evaluate_codec, version 2",
             "timbre": timbre_protocol(self.config.timbre_examples),
             "FAD": protocol(DEFAULT_EMBEDDER),
@@ -533,10 +533,7 @@ class Evaluation:
         return content_hash(system, self.weights, request.key)
 
     def _windows(self, audio: np.ndarray, key: str | None = None) -> Gaussian:
-        device = str(self.model.device)
-        if key is None:
-            return Gaussian.from_samples(embed_cached(audio, DEFAULT_EMBEDDER, device=device))
-        return Gaussian.from_samples(embed_keyed(key, lambda: audio, DEFAULT_EMBEDDER, device=device))
+        return Gaussian.from_samples(embed_keyed(key, lambda: audio, DEFAULT_EMBEDDER, device=str(self.model.device)))
 
     def _partner(self, count: int) -> np.ndarray:
         return derangement(count, generator=self._generator())

@@ -231,7 +231,7 @@ class Autoencoder(nn.Module):
         features = (self.features(self.log_magnitude(batch), stack).flatten(0, 1) for batch in audio())
         components, deviations = principal_components(features, self.config.components)
         linear.components.copy_(components)
-        linear.score_std[: self.config.components].copy_(deviations)
+        linear.score_std[: self.config.components].copy_(deviations / self.config.component_deviation)
         if self.config.components < self.config.dims:
             heard = torch.cat([heard.flatten(0, 1) for batch in audio() if (heard := self.heard(batch)) is not None])
             linear.heard_mean.copy_(heard.mean(0))

@@ -55,6 +55,9 @@ class AutoencoderConfig:
     """Latent dimensions, of `dims`, that are chroma and bass chroma (`harmony.py`): 24 or none."""
     side_dims: int = 0
     """Latent dimensions, of `dims`, that tell left from right (`sides.py`)."""
+    component_deviation: float = 1.0
+    """Deviation of the latent dimensions that are components, the others' being 1: below 1 whoever reads the latents
+    leans less on what they tell of one world of sounds (`experiments.mix_features`)."""
     integrate_phase: bool = False
     """The phase head gives derivatives of the phase, which are integrated (`reference_model.phase`), not the phase."""
 
@@ -70,6 +73,8 @@ class AutoencoderConfig:
             raise ValueError("an autoencoder needs a linear path or an encoder network")
         if self.chroma_dims not in (0, 24) or self.side_dims < 0 or self.components < 1:
             raise ValueError(f"chroma takes 24 dimensions or none, and some must be left for components in {self}")
+        if self.component_deviation <= 0:
+            raise ValueError(f"the components' deviation must be positive in {self}")
         if self.components < self.dims and not self.linear_path:
             raise ValueError("chroma and sides are part of the linear path")
 
@@ -95,8 +100,9 @@ class AutoencoderConfig:
 
     def to_dict(self) -> dict:
         """Plain values for JSON, without those that weights from before there was the choice do not have."""
+        before = {"chroma_dims": 0, "side_dims": 0, "component_deviation": 1.0}
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if value or name not in ("chroma_dims", "side_dims")}
+        return {name: value for name, value in values.items() if name not in before or value != before[name]}
 
     @classmethod
     def from_dict(cls, values: dict) -> "AutoencoderConfig":

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -32,7 +32,6 @@ from reference_model.codec_probes import probe
 from reference_model.critics import Critics, critic_loss, generator_loss
 from reference_model.losses import Objective, draw_hops, mel_bands, weighted_sum
 from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig, AutoencoderRecipe, Preset, find_preset
-from reference_model.rebase import with_decoder_of
 from reference_model.training_samples import draw_spectrograms
 
 _MOVED_BATCHES = 12  # of eight times 64 frames, to move a decoder to other latents
@@ -53,6 +52,8 @@ class TrainAutoencoder(RunSettings):
     """Latent dimensions that are chroma and bass chroma: 24 or 0. Default: as the preset has it."""
     side_dims: int | None = None
     """Latent dimensions that tell left from right. Default: as the preset has it."""
+    component_deviation: float | None = None
+    """Deviation of the latent dimensions that are components. Default: as the preset has it."""
     initial: Path | None = None
     """Weights whose decoder is started from instead of a random one, moved to the latents that are fitted."""
     ema: float = 0.0
@@ -86,7 +87,7 @@ class TrainAutoencoder(RunSettings):
     def config(self) -> AutoencoderConfig:
         """The preset's sizes, with or without the linear path as the command line says."""
         config = (self.variant or find_preset(self.preset)).autoencoders[self.which]
-        names = ("linear_path", "chroma_dims", "side_dims")
+        names = ("linear_path", "chroma_dims", "side_dims", "component_deviation")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         try:
             return dataclasses.replace(config, **changes)
@@ -204,6 +205,35 @@ def initial_autoencoder(settings: TrainAutoencoder, clips: AudioClips, folder: R
         few = itertools.islice(fit_batches(clips, settings), _MOVED_BATCHES)
         model = with_decoder_of(model, Autoencoder.from_pretrained(settings.initial), few)
     return model.requires_grad_(True)
+
+
+@torch.no_grad()
+def with_decoder_of(model: Autoencoder, other: Autoencoder, audio: Iterable[Tensor]) -> Autoencoder:
+    """The model with another's decoder network, moved to the model's latents by least squares on audio.
+
+    Two encoders that are PCAs of nearly the same features give latents that differ by little more than a rotation: the
+    decoder's first convolution takes that up, and training goes on from there instead of from random weights.
+    `audio` yields `(batch, 2, samples)` in whole latent frames.
+
+    Raises:
+        BadInputError: their decoders have other sizes, or the latents another number of dimensions.
+    """
+    if model.config.decoder != other.config.decoder or model.config.dims != other.config.dims:
+        raise BadInputError("the weights to start from have a decoder of another size; choose the same preset")
+    pairs = [
+        [coder.latent(coder.log_magnitude(piece), coder.heard(piece)).flatten(0, 1) for coder in (model, other)]
+        for piece in audio
+    ]
+    source, target = (torch.cat(side).double() for side in zip(*pairs, strict=True))
+    means = source.mean(0), target.mean(0)
+    matrix = torch.linalg.lstsq(source - means[0], target - means[1]).solution  # (model's dims, other's dims)
+    weights = {name: tensor.clone() for name, tensor in other.decoder.state_dict().items()}
+    first = weights["layers.0.weight"].double()
+    offset = means[1] - means[0] @ matrix
+    weights["layers.0.weight"] = torch.einsum("oikt,ji->ojkt", first, matrix).float()
+    weights["layers.0.bias"] = weights["layers.0.bias"] + torch.einsum("oikt,i->o", first, offset).float()
+    model.decoder.load_state_dict(weights)
+    return model
 
 
 class AutoencoderTraining(Training[list[Crops]]):

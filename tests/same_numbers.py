@@ -25,7 +25,7 @@ COMMANDS = {
     "studies": "-m experiments.all --quick --device cpu --output {folder}/studies",
     "run": f"-m bassbench run reference --data test --clips {CLIPS} --output {{folder}}/run",
     "score": f"-m bassbench score {{folder}}/run/audio --data test --clips {CLIPS} --output {{folder}}/score",
-    "mix": "-m bassbench data render test {folder}/song --clips 1",
+    "mix": "-m bassbench data render test {folder}/song --clips 2",
     "bass": "-m reference_model.generate {mix} --seed 5 -o {folder}/bass.wav",
 }
 
@@ -38,7 +38,7 @@ def measure(folder: Path) -> None:
         done = folder / f"{name}.done"
         if done.exists():
             continue
-        mix = next((folder / "song").rglob("mix.wav"), Path("missing"))
+        mix = next(iter(sorted((folder / "song").rglob("mix.wav"))), Path("missing"))
         words = command.format(folder=folder.resolve(), mix=mix).split()
         subprocess.run([sys.executable, *words], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
         done.touch()

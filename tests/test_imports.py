@@ -33,7 +33,7 @@ FLOORS = (
     ("__main__",),
 )
 """The rooms of bassbench, lowest first: each imports only itself and those on lower floors."""
-ONE_IMPORTER = 55
+ONE_IMPORTER = 22
 """How many modules may have a single importer: more is a sign of fragments that can only be read together."""
 
 

@@ -31,17 +31,26 @@ def embed_cached(
 
 
 def embed_keyed(
-    key: str, audio: Callable[[], np.ndarray], embedder: str, sample_rate: int = SAMPLE_RATE, *, device: str = "cpu"
+    key: str | None,
+    audio: Callable[[], np.ndarray],
+    embedder: str,
+    sample_rate: int = SAMPLE_RATE,
+    *,
+    device: str = "cpu",
 ) -> np.ndarray:
     """The same for audio that is only made if its embedding is not at hand; `key` is a hash of all it depends on.
 
-    Audio that has to be made is embedded by `embed_cached`, so one that is asked for by two keys, or by its key and as
-    it is, is embedded once.
+    Without a key it is made, and its content is the key. Audio that has to be made is embedded by `embed_cached`, so
+    one that is asked for by two keys, or by its key and as it is, is embedded once.
 
     Raises:
         BadInputError: unknown embedder, or audio that it cannot take.
     """
-    return _kept(key, embedder, sample_rate, lambda: embed_cached(audio(), embedder, sample_rate, device=device))
+
+    def make() -> np.ndarray:
+        return embed_cached(audio(), embedder, sample_rate, device=device)
+
+    return make() if key is None else _kept(key, embedder, sample_rate, make)
 
 
 def entry_name(key: str, embedder: str, sample_rate: int = SAMPLE_RATE) -> str:

@@ -79,8 +79,6 @@ def adherence(
         BadInputError: an empty set, unequal numbers of reference and mispaired songs, different dims, fewer than two
             windows a set, real and mispaired pairs that do not differ, or replicates < 1.
     """
-    if replicates < 1:
-        raise BadInputError(f"a bootstrap needs replicates >= 1, got {replicates}")
     real, wrong, ours = (
         [song if isinstance(song, Gaussian) else Gaussian.from_samples(song) for song in songs]
         for songs in (reference, mispaired, evaluated)

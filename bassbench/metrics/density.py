@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 
 from bassbench.errors import BadInputError
 from bassbench.metrics.progress import counted
-from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.song_windows import SongWindows, paired_windows, validate
 from bassbench.metrics.statistics import Interval, resampled, shifted_interval
 
 _BLOCK_VALUES = 1 << 21  # 16 MiB of float64 at a time
@@ -83,11 +83,7 @@ def density_coverage_difference(
     Raises:
         BadInputError: as `density_coverage`, and sets of unequal length.
     """
-    theirs, ours, others = (
-        SongWindows.stacked(songs, name)
-        for songs, name in ((reference, "reference"), (first, "first"), (second, "second"))
-    )
-    validate_pairs(ours, others)
+    theirs, ours, others = paired_windows(reference, first, second)
     one, other = _Held.between(theirs, ours, k), _Held.between(theirs, others, k)
 
     def difference(their_times: np.ndarray, our_times: np.ndarray) -> np.ndarray:
@@ -156,8 +152,6 @@ def _intervals(
     generator: np.random.Generator,
     replicates: int,
 ) -> DensityCoverage:
-    if replicates < 1:
-        raise BadInputError(f"a bootstrap needs replicates >= 1, got {replicates}")
     sizes = len(theirs.counts), len(ours.counts)
     values = statistic(*(np.ones(size, dtype=int) for size in sizes))
     drawn = [statistic(*(resampled(size, generator) for size in sizes)) for _ in counted(range(replicates))]

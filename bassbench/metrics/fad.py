@@ -11,7 +11,7 @@ extrapolates to infinitely many.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -101,11 +101,8 @@ def fad(
     Raises:
         BadInputError: an empty set, different dims, too few windows, unequal sets to pair, or a bad option.
     """
-    if replicates < 1 or not 0 < confidence < 1 or resample not in ("independent", "paired", "evaluated"):
-        raise BadInputError(
-            f"fad needs replicates >= 1, 0 < confidence < 1 and resample 'independent', 'paired' or 'evaluated'; "
-            f"got {replicates}, {confidence} and {resample!r}"
-        )
+    if resample not in get_args(Resample):
+        raise BadInputError(f"fad needs resample {', '.join(map(repr, get_args(Resample)))}, got {resample!r}")
     ours, theirs = _songs(evaluated, "evaluated"), _songs(reference, "reference")
     if resample == "paired" and len(ours) != len(theirs):
         raise BadInputError(f"cannot pair {len(ours)} evaluated songs with {len(theirs)} reference songs")
@@ -162,10 +159,6 @@ def fad_difference(
     theirs, ours, others = _songs(reference, "reference"), _songs(first, "first"), _songs(second, "second")
     if len(ours) != len(others):
         raise BadInputError(f"cannot pair {len(ours)} songs with {len(others)}: score both systems on the same songs")
-    if replicates < 1 or not 0 < confidence < 1:
-        raise BadInputError(
-            f"fad_difference needs replicates >= 1 and 0 < confidence < 1; got {replicates} and {confidence}"
-        )
     standard, one, other = (Gaussian.pooled(songs) for songs in (theirs, ours, others))
     validate(standard, one)
     validate(standard, other)

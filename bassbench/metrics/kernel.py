@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bassbench.errors import BadInputError
-from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.song_windows import SongWindows, paired_windows, validate
 from bassbench.metrics.statistics import Interval, resampled, shifted_interval
 
 SCALE = 100.0
@@ -55,7 +55,6 @@ def kernel(
     Raises:
         BadInputError: as `kernel_distance`; an empty set; a song without windows; replicates < 1.
     """
-    _validate_replicates(replicates)
     theirs, ours = SongWindows.stacked(reference, "reference"), SongWindows.stacked(evaluated, "evaluated")
     sums = _Sums.between(theirs, ours, bandwidth)
     value = sums.distance()
@@ -82,12 +81,7 @@ def kernel_difference(
     Raises:
         BadInputError: as `kernel`, and sets of unequal length.
     """
-    _validate_replicates(replicates)
-    theirs, ours, others = (
-        SongWindows.stacked(songs, name)
-        for songs, name in ((reference, "reference"), (first, "first"), (second, "second"))
-    )
-    validate_pairs(ours, others)
+    theirs, ours, others = paired_windows(reference, first, second)
     one, other = _Sums.between(theirs, ours, None), _Sums.between(theirs, others, None)
     value = one.distance() - other.distance()
 
@@ -222,8 +216,3 @@ def _drawn(songs: int, generator: np.random.Generator) -> np.ndarray:
 
 def _resamplable(*sides: SongWindows) -> bool:
     return min(len(side.counts) for side in sides) > 1
-
-
-def _validate_replicates(replicates: int) -> None:
-    if replicates < 1:
-        raise BadInputError(f"a bootstrap needs replicates >= 1, got {replicates}")

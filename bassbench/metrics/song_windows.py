@@ -68,13 +68,18 @@ def validate(reference: SongWindows, *others: SongWindows) -> None:
         raise BadInputError(f"embeddings of sizes {dims} cannot be compared: use one embedder for both")
 
 
-def validate_pairs(first: SongWindows, second: SongWindows) -> None:
-    """Check that song i of one set can belong to song i of the other.
+def paired_windows(
+    reference: Sequence[np.ndarray], first: Sequence[np.ndarray], second: Sequence[np.ndarray]
+) -> tuple[SongWindows, SongWindows, SongWindows]:
+    """The windows of a reference and of two sets that are compared with it, song i of one paired with i of the other.
 
     Raises:
-        BadInputError: different numbers of songs.
+        BadInputError: as `SongWindows.stacked`, or different numbers of songs in the two.
     """
-    if len(first.counts) != len(second.counts):
+    named = {"reference": reference, "first": first, "second": second}
+    theirs, ours, others = (SongWindows.stacked(songs, name) for name, songs in named.items())
+    if len(ours.counts) != len(others.counts):
         raise BadInputError(
-            f"cannot pair {len(first.counts)} songs with {len(second.counts)}: score both systems on the same songs"
+            f"cannot pair {len(ours.counts)} songs with {len(others.counts)}: score both systems on the same songs"
         )
+    return theirs, ours, others

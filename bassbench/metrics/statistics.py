@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bassbench.errors import BadInputError
 from bassbench.metrics.progress import counted
 
 RESAMPLES = 2000
@@ -59,6 +60,21 @@ def statistic_interval(
     return Interval(float(value), float(low), float(high))
 
 
+def auc_interval(own: np.ndarray, against: np.ndarray, generator: np.random.Generator) -> Interval:
+    """Probability that an own score `(songs,)` is above one of `against`, ties half; bootstrap over songs.
+
+    `against` is `(songs,)`, or `(songs, songs)` with the own scores on its diagonal, which do not count.
+    """
+    others = ~np.eye(len(own), dtype=bool)
+    rows = against[:, None] if against.ndim == 1 else against[others].reshape(len(own), -1)
+    # above[i, j]: the share of song j's other scores that song i's own score is above.
+    compared = own[:, None, None]
+    above = ((compared > rows) + 0.5 * (compared == rows)).mean(axis=2)
+    drawn = generator.integers(len(own), size=(RESAMPLES, len(own)))
+    low, high = np.quantile([above[np.ix_(index, index)].mean() for index in drawn], [0.025, 0.975])
+    return Interval(float(above.mean()), float(low), float(high))
+
+
 def resampled(songs: int, generator: np.random.Generator) -> np.ndarray:
     """How often each of `songs` is taken when as many are drawn with replacement, `(songs,)`."""
     return np.bincount(generator.integers(songs, size=songs), minlength=songs)
@@ -71,7 +87,14 @@ def shifted_interval(
 
     For statistics of sets whose replicates are biased, as they hold fewer distinct songs than the sample. All NaN
     where nothing can be resampled (not `possible`).
+
+    Raises:
+        BadInputError: replicates < 1, or a confidence outside (0, 1).
     """
+    if replicates < 1 or not 0 < confidence < 1:
+        raise BadInputError(
+            f"a bootstrap needs replicates >= 1 and 0 < confidence < 1, got {replicates} and {confidence}"
+        )
     if not possible:
         return np.nan, np.nan, np.nan
     values = np.array([replicate() for _ in counted(range(replicates))])

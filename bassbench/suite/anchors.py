@@ -6,12 +6,13 @@ pairs can. A metric that cannot rank the anchors that it is meant to tell apart 
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import librosa
 import numpy as np
 
 from bassbench.audio import SAMPLE_RATE, fit_length, loudness, loudness_normalise
-from bassbench.songs.arrangement import Note, bass_part
+from bassbench.songs.arrangement import Note, Part, bass_part
 from bassbench.songs.render import Clip
 from bassbench.songs.soundfont import render_parts
 
@@ -88,7 +89,12 @@ def semitone_up(clip: Clip, other: Clip, seed: int) -> np.ndarray:
         shifted = librosa.effects.pitch_shift(clip.bass, sr=SAMPLE_RATE, n_steps=1)
         return fit_length(shifted.astype(np.float32), clip.bass.shape[1])
     notes = tuple(Note(n.start, n.end, min(n.pitch + 1, 127), n.velocity) for n in clip.bass_notes)
-    played = render_parts([bass_part(clip.bass_program, notes)], clip.seconds)
+    return played_again(clip, bass_part(clip.bass_program, notes))
+
+
+def played_again(clip: Clip, part: Part, soundfont: Path | None = None) -> np.ndarray:
+    """A part played in place of the clip's bass, as loud as that bass, `(2, samples)`; silent where that is silent."""
+    played = render_parts([part], clip.seconds, soundfont=soundfont)
     return _as_loud_as(clip.bass, fit_length(played, clip.bass.shape[1]))
 
 

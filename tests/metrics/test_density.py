@@ -3,28 +3,16 @@
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
+from windowed_songs import generator, normal_samples, song_set
 
 from bassbench.errors import BadInputError
 from bassbench.metrics import density as module
 from bassbench.metrics.density import density_and_coverage, density_coverage, density_coverage_difference
 
 
-def _samples(count: int, dim: int, seed: int, *, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
-    return scale * np.random.default_rng(seed).standard_normal((count, dim)) + shift
-
-
-def _set(songs: int, seed: int, *, dim: int = 8, windows: int = 5, shift: float = 0.0) -> list[np.ndarray]:
-    own = _samples(songs, dim, seed, scale=np.sqrt(0.5), shift=shift)
-    return [mean + _samples(windows, dim, 1000 + 7 * seed + i, scale=np.sqrt(0.5)) for i, mean in enumerate(own)]
-
-
-def _generator(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
 @pytest.mark.parametrize(("k", "shift"), [(1, 0.0), (5, 0.0), (5, 0.5), (3, 3.0)])
 def test_equals_a_count_with_sklearn(k: int, shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, evaluated = _samples(80, 4, 1), _samples(60, 4, 2, shift=shift)
+    reference, evaluated = normal_samples(80, 4, 1), normal_samples(60, 4, 2, shift=shift)
     radii = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors()[0][:, -1]  # itself left out
     inside = np.array([[np.linalg.norm(y - x) < r for y in evaluated] for x, r in zip(reference, radii, strict=True)])
     expected = (inside.sum() / (k * len(evaluated)), inside.any(axis=1).mean())
@@ -43,14 +31,14 @@ def test_by_hand_with_ties_on_the_edge() -> None:
 def test_equal_references_hold_nothing() -> None:
     silent = np.ones((6, 3))
     assert density_and_coverage(silent, silent, k=5) == (0.0, 0.0)
-    assert density_and_coverage(np.concatenate([silent, _samples(6, 3, 1)]), silent[:1], k=5)[1] <= 0.5
+    assert density_and_coverage(np.concatenate([silent, normal_samples(6, 3, 1)]), silent[:1], k=5)[1] <= 0.5
 
 
 def test_a_set_covers_itself_and_crowds_raise_density() -> None:
-    reference = _samples(200, 6, 1)
+    reference = normal_samples(200, 6, 1)
     assert density_and_coverage(reference, reference)[1] == 1.0
     same, crowd, far = (
-        density_and_coverage(reference, _samples(200, 6, 2, scale=s, shift=m))
+        density_and_coverage(reference, normal_samples(200, 6, 2, scale=s, shift=m))
         for s, m in ((1.0, 0.0), (0.2, 0.0), (1.0, 20.0))
     )
     assert same[0] == pytest.approx(1, abs=0.25) and same[1] > 0.9
@@ -59,15 +47,15 @@ def test_a_set_covers_itself_and_crowds_raise_density() -> None:
 
 
 def test_smallest_sets() -> None:
-    value = density_and_coverage(_samples(6, 3, 1), _samples(1, 3, 2), k=5)
+    value = density_and_coverage(normal_samples(6, 3, 1), normal_samples(1, 3, 2), k=5)
     assert 0 <= value[0] <= 6 / 5 and 0 <= value[1] <= 1
     with pytest.raises(BadInputError, match="5 reference windows"):
-        density_and_coverage(_samples(5, 3, 1), _samples(1, 3, 2), k=5)
+        density_and_coverage(normal_samples(5, 3, 1), normal_samples(1, 3, 2), k=5)
 
 
 def test_songs_of_one_window_give_the_published_form() -> None:
-    reference, evaluated = _samples(50, 4, 1), _samples(40, 4, 2)
-    result = density_coverage(list(reference[:, None]), list(evaluated[:, None]), generator=_generator(), replicates=40)
+    reference, evaluated = normal_samples(50, 4, 1), normal_samples(40, 4, 2)
+    result = density_coverage(list(reference[:, None]), list(evaluated[:, None]), generator=generator(), replicates=40)
     assert (result.density.value, result.coverage.value) == density_and_coverage(reference, evaluated)
     assert result.density.low < result.density.value < result.density.high
     assert result.coverage.low <= result.coverage.value <= result.coverage.high
@@ -75,16 +63,16 @@ def test_songs_of_one_window_give_the_published_form() -> None:
 
 def test_neighbours_are_of_other_songs() -> None:
     # Songs are points far apart; another take of a song is near it, but no window of its own counts as a neighbour.
-    centres = 10 * _samples(12, 6, 1)
-    reference = [centre + _samples(7, 6, i, scale=0.01) for i, centre in enumerate(centres)]
-    evaluated = [centre + _samples(7, 6, 50 + i, scale=0.1) for i, centre in enumerate(centres)]
+    centres = 10 * normal_samples(12, 6, 1)
+    reference = [centre + normal_samples(7, 6, i, scale=0.01) for i, centre in enumerate(centres)]
+    evaluated = [centre + normal_samples(7, 6, 50 + i, scale=0.1) for i, centre in enumerate(centres)]
     assert density_and_coverage(np.concatenate(reference), np.concatenate(evaluated))[1] < 0.2
-    assert density_coverage(reference, evaluated, generator=_generator(), replicates=5).coverage.value == 1.0
+    assert density_coverage(reference, evaluated, generator=generator(), replicates=5).coverage.value == 1.0
 
 
 def test_intervals_hold_the_means_at_that_many_songs() -> None:
     results = [
-        density_coverage(_set(25, 2 * i), _set(25, 2 * i + 1, shift=0.3), generator=_generator(i), replicates=80)
+        density_coverage(song_set(25, 2 * i), song_set(25, 2 * i + 1, shift=0.3), generator=generator(i), replicates=80)
         for i in range(40)
     ]
     for name in ("density", "coverage"):
@@ -97,32 +85,32 @@ def test_intervals_hold_the_means_at_that_many_songs() -> None:
 
 
 def test_seeded_and_undefined_for_one_song() -> None:
-    sets = _set(9, 1), _set(7, 2)
-    one, again, other = (density_coverage(*sets, generator=_generator(s), replicates=30) for s in (0, 0, 1))
+    sets = song_set(9, 1), song_set(7, 2)
+    one, again, other = (density_coverage(*sets, generator=generator(s), replicates=30) for s in (0, 0, 1))
     assert one == again and one.density.low != other.density.low
-    alone = density_coverage(_set(9, 1), _set(1, 2), generator=_generator())
+    alone = density_coverage(song_set(9, 1), song_set(1, 2), generator=generator())
     assert np.isnan([alone.density.low, alone.coverage.high]).all() and np.isfinite(alone.density.value)
 
 
 def test_difference_is_paired() -> None:
-    reference, songs = _set(30, 1), _set(30, 2)
+    reference, songs = song_set(30, 1), song_set(30, 2)
     worse = [song + 0.8 for song in songs]
-    result = density_coverage_difference(reference, worse, songs, generator=_generator(), replicates=60)
+    result = density_coverage_difference(reference, worse, songs, generator=generator(), replicates=60)
     assert result.density.high < 0 and result.coverage.high < 0
-    same = density_coverage_difference(reference, songs, songs, generator=_generator(), replicates=5)
+    same = density_coverage_difference(reference, songs, songs, generator=generator(), replicates=5)
     assert same.density.value == same.density.low == same.coverage.high == 0
     with pytest.raises(BadInputError, match="same songs"):
-        density_coverage_difference(reference, songs, songs[:2], generator=_generator())
+        density_coverage_difference(reference, songs, songs[:2], generator=generator())
 
 
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: density_and_coverage(_samples(9, 3, 1), _samples(9, 4, 1)), "one embedder for both"),
-        (lambda: density_and_coverage(_samples(9, 3, 1), _samples(9, 3, 1), k=0), "k >= 1"),
-        (lambda: density_and_coverage(_samples(9, 3, 1), np.ones((0, 3))), "without windows"),
-        (lambda: density_coverage(_set(1, 1, windows=9), _set(3, 2), generator=_generator()), "beside those"),
-        (lambda: density_coverage(_set(9, 1), _set(3, 2), generator=_generator(), replicates=0), "replicates"),
+        (lambda: density_and_coverage(normal_samples(9, 3, 1), normal_samples(9, 4, 1)), "one embedder for both"),
+        (lambda: density_and_coverage(normal_samples(9, 3, 1), normal_samples(9, 3, 1), k=0), "k >= 1"),
+        (lambda: density_and_coverage(normal_samples(9, 3, 1), np.ones((0, 3))), "without windows"),
+        (lambda: density_coverage(song_set(1, 1, windows=9), song_set(3, 2), generator=generator()), "beside those"),
+        (lambda: density_coverage(song_set(9, 1), song_set(3, 2), generator=generator(), replicates=0), "replicates"),
     ],
 )
 def test_bad_input_is_named(act, message: str) -> None:

@@ -4,24 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel
+from windowed_songs import generator, normal_samples, song_set
 
 from bassbench.errors import BadInputError
 from bassbench.metrics import kernel as module
 from bassbench.metrics.kernel import kernel, kernel_difference, kernel_distance, median_distance
-
-
-def _samples(count: int, dim: int, seed: int, *, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
-    return scale * np.random.default_rng(seed).standard_normal((count, dim)) + shift
-
-
-def _set(songs: int, seed: int, *, dim: int = 8, windows: int = 5, shift: float = 0.0) -> list[np.ndarray]:
-    """Songs whose windows are alike: half of the variance is the song's own."""
-    own = _samples(songs, dim, seed, scale=np.sqrt(0.5), shift=shift)
-    return [mean + _samples(windows, dim, 1000 + 7 * seed + i, scale=np.sqrt(0.5)) for i, mean in enumerate(own)]
-
-
-def _generator(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def _naive(reference: np.ndarray, evaluated: np.ndarray, bandwidth: float) -> float:
@@ -39,7 +26,7 @@ def _naive(reference: np.ndarray, evaluated: np.ndarray, bandwidth: float) -> fl
 
 
 def test_equals_the_definition_pair_by_pair() -> None:
-    reference, evaluated = _samples(23, 6, 1, shift=50), _samples(17, 6, 2, shift=50.4, scale=1.3)
+    reference, evaluated = normal_samples(23, 6, 1, shift=50), normal_samples(17, 6, 2, shift=50.4, scale=1.3)
     distances = sorted(pdist(reference))
     bandwidth = distances[(len(distances) - 1) // 2]
     assert median_distance(reference) == pytest.approx(bandwidth, rel=1e-12)
@@ -50,7 +37,7 @@ def test_equals_the_definition_pair_by_pair() -> None:
 
 
 def test_equals_sklearn_kernels_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, evaluated = _samples(300, 40, 1, shift=-3), _samples(200, 40, 2, shift=-2.9)
+    reference, evaluated = normal_samples(300, 40, 1, shift=-3), normal_samples(200, 40, 2, shift=-2.9)
     gamma = 1 / (2 * median_distance(reference) ** 2)
     xx, yy = (rbf_kernel(side, gamma=gamma) for side in (reference, evaluated))
     expected = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (xx, yy)]
@@ -62,7 +49,7 @@ def test_equals_sklearn_kernels_block_by_block(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("count", [2, 3, 50, 51])
 def test_median_in_small_blocks_is_exact(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = _samples(count, 5, count)
+    samples = normal_samples(count, 5, count)
     distances = sorted(pdist(samples))
     monkeypatch.setattr(module, "_BLOCK_VALUES", 60)
     assert median_distance(samples) == pytest.approx(distances[(len(distances) - 1) // 2], rel=1e-9)
@@ -75,40 +62,43 @@ def test_median_of_many_equal_distances(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_bandwidth_is_the_reference_s() -> None:
-    narrow, wide = _samples(60, 8, 1), _samples(60, 8, 2, scale=4)
+    narrow, wide = normal_samples(60, 8, 1), normal_samples(60, 8, 2, scale=4)
     assert kernel_distance(narrow, wide) == kernel_distance(narrow, wide, bandwidth=median_distance(narrow))
     assert kernel_distance(narrow, wide) != pytest.approx(kernel_distance(wide, narrow), rel=0.1)
 
 
 def test_unbiased_for_independent_windows() -> None:
-    values = [kernel_distance(_samples(40, 5, 2 * i), _samples(25, 5, 2 * i + 1), bandwidth=3.0) for i in range(200)]
+    values = [
+        kernel_distance(normal_samples(40, 5, 2 * i), normal_samples(25, 5, 2 * i + 1), bandwidth=3.0)
+        for i in range(200)
+    ]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(200)
     assert min(values) < 0 < max(values)
 
 
 def test_farther_is_larger_and_rotation_is_nothing() -> None:
-    reference = _samples(200, 8, 1)
-    values = [kernel_distance(reference, _samples(200, 8, 2, shift=shift)) for shift in (0, 0.3, 0.6, 1.2)]
+    reference = normal_samples(200, 8, 1)
+    values = [kernel_distance(reference, normal_samples(200, 8, 2, shift=shift)) for shift in (0, 0.3, 0.6, 1.2)]
     assert values == sorted(values) and values[-1] > 10 * abs(values[0])
-    rotation = np.linalg.qr(_samples(8, 8, 3))[0]
-    moved = _samples(200, 8, 2, shift=0.3)
+    rotation = np.linalg.qr(normal_samples(8, 8, 3))[0]
+    moved = normal_samples(200, 8, 2, shift=0.3)
     assert kernel_distance(5 * reference @ rotation + 7, 5 * moved @ rotation + 7) == pytest.approx(values[1], rel=1e-9)
 
 
 def test_songs_pooled_give_the_plain_distance() -> None:
-    reference, evaluated = _set(9, 1), _set(7, 2, windows=3, shift=0.4)
-    result = kernel(reference, evaluated, generator=_generator(), replicates=50)
+    reference, evaluated = song_set(9, 1), song_set(7, 2, windows=3, shift=0.4)
+    result = kernel(reference, evaluated, generator=generator(), replicates=50)
     assert result.value == pytest.approx(
         kernel_distance(np.concatenate(reference), np.concatenate(evaluated)), abs=1e-9
     )
     assert result.low <= result.value <= result.high
-    again, other = (kernel(reference, evaluated, generator=_generator(seed), replicates=50) for seed in (0, 1))
+    again, other = (kernel(reference, evaluated, generator=generator(seed), replicates=50) for seed in (0, 1))
     assert again == result and other.low != result.low
 
 
 def test_a_replicate_is_the_mean_over_pairs_of_different_songs_copies() -> None:
     # Songs 0, 0, 2 drawn: pairs within a copy and pairs of different songs, none across the two copies of song 0.
-    songs = [_samples(count, 4, count) for count in (2, 4, 3)]
+    songs = [normal_samples(count, 4, count) for count in (2, 4, 3)]
     windows = module.SongWindows.stacked(songs, "reference")
     sums, times = module._kernel_sums(windows, windows, 2.0), np.array([2, 0, 1])
     drawn = [(0, "a"), (0, "b"), (2, "a")]
@@ -125,7 +115,7 @@ def test_a_replicate_is_the_mean_over_pairs_of_different_songs_copies() -> None:
 
 def test_the_interval_holds_the_mean_distance_at_that_many_songs() -> None:
     results = [
-        kernel(_set(25, 2 * i), _set(25, 2 * i + 1, shift=0.3), generator=_generator(i), replicates=80)
+        kernel(song_set(25, 2 * i), song_set(25, 2 * i + 1, shift=0.3), generator=generator(i), replicates=80)
         for i in range(40)
     ]
     mean = np.mean([result.value for result in results])
@@ -137,27 +127,27 @@ def test_the_interval_holds_the_mean_distance_at_that_many_songs() -> None:
 def test_more_songs_narrow_the_interval() -> None:
     widths = []
     for songs in (15, 120):
-        result = kernel(_set(songs, 1), _set(songs, 2, shift=0.5), generator=_generator(), replicates=80)
+        result = kernel(song_set(songs, 1), song_set(songs, 2, shift=0.5), generator=generator(), replicates=80)
         widths.append(result.high - result.low)
     assert widths[1] < widths[0] / 2
 
 
 def test_difference_cancels_what_the_songs_share() -> None:
-    reference, songs = _set(30, 1), _set(30, 2)
+    reference, songs = song_set(30, 1), song_set(30, 2)
     worse = [song + 0.4 for song in songs]
-    result = kernel_difference(reference, worse, songs, generator=_generator(), replicates=80)
-    apart = [kernel(reference, system, generator=_generator(), replicates=80) for system in (worse, songs)]
+    result = kernel_difference(reference, worse, songs, generator=generator(), replicates=80)
+    apart = [kernel(reference, system, generator=generator(), replicates=80) for system in (worse, songs)]
     assert result.value == pytest.approx(apart[0].value - apart[1].value, abs=1e-9) and result.low > 0
-    same = kernel_difference(reference, songs, songs, generator=_generator(), replicates=5)
+    same = kernel_difference(reference, songs, songs, generator=generator(), replicates=5)
     assert same.value == same.low == same.high == 0
 
 
 def test_one_song_has_no_interval() -> None:
-    result = kernel(_set(9, 1), _set(1, 2), generator=_generator())
+    result = kernel(song_set(9, 1), song_set(1, 2), generator=generator())
     assert np.isfinite(result.value) and np.isnan([result.low, result.high]).all()
 
 
-SONGS = _set(4, 1)
+SONGS = song_set(4, 1)
 
 
 @pytest.mark.parametrize(
@@ -168,9 +158,9 @@ SONGS = _set(4, 1)
         (lambda: kernel_distance(SONGS[0], SONGS[1] * np.nan), "evaluated set's embeddings hold NaN"),
         (lambda: kernel_distance(np.ones((9, 8)), SONGS[1]), "bandwidth must be above 0"),
         (lambda: kernel_distance(SONGS[0], SONGS[1], bandwidth=-1), "bandwidth must be above 0"),
-        (lambda: kernel([], SONGS, generator=_generator()), "reference set is empty"),
-        (lambda: kernel(SONGS, SONGS, generator=_generator(), replicates=0), "replicates"),
-        (lambda: kernel_difference(SONGS, SONGS, SONGS[:2], generator=_generator()), "same songs"),
+        (lambda: kernel([], SONGS, generator=generator()), "reference set is empty"),
+        (lambda: kernel(SONGS, SONGS, generator=generator(), replicates=0), "replicates"),
+        (lambda: kernel_difference(SONGS, SONGS, SONGS[:2], generator=generator()), "same songs"),
         (lambda: median_distance(np.ones((1, 4))), "two windows"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bassbench.errors import BadInputError
-from bassbench.metrics.song_windows import SongWindows, validate, validate_pairs
+from bassbench.metrics.song_windows import SongWindows, paired_windows, validate
 
 SONGS = [np.full((count, 3), float(count)) for count in (2, 1, 4)]
 
@@ -31,7 +31,7 @@ def test_songs_lie_one_after_the_other() -> None:
             "one embedder for both",
         ),
         (
-            lambda: validate_pairs(SongWindows.stacked(SONGS, "a"), SongWindows.stacked(SONGS[:2], "b")),
+            lambda: paired_windows(SONGS, SONGS, SONGS[:2]),
             "cannot pair 3 songs with 2",
         ),
     ],

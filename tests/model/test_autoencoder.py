@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from tiny_model import perturbed
 
 from bassbench.errors import BadInputError
 from reference_model import codec
@@ -44,16 +45,6 @@ def fitted() -> Autoencoder:
     model = Autoencoder(TINY)
     model.fit_linear_path(lambda: (notes(2, 64, seed) for seed in range(8)))
     return model.eval()
-
-
-def perturbed(config: AutoencoderConfig) -> Autoencoder:
-    """Random weights everywhere, outputs and linear path included."""
-    torch.manual_seed(1)
-    model = Autoencoder(config)
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.ndim > 1:
-            tensor.data += 0.02 * torch.randn_like(tensor)
-    return model.eval().requires_grad_(False)
 
 
 def test_istft_inverts_stft_sample_for_sample() -> None:

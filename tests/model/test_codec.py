@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tiny_model import perturbed
 
 from reference_model import codec
-from reference_model.autoencoder import Autoencoder
 from reference_model.phase import integrate
 from reference_model.presets import PRESETS, R_TIME, AutoencoderConfig, Stage
 from reference_model.stft import StreamingInverse, istft, stft
@@ -20,15 +20,6 @@ LAYOUTS = {
         PRESETS["paper"].autoencoders["bass"], dims=8, encoder=STAGES, decoder=STAGES, top_hz=4_000.0
     ),
 }
-
-
-def perturbed(config: AutoencoderConfig) -> Autoencoder:
-    torch.manual_seed(1)
-    model = Autoencoder(config)
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.ndim > 1:
-            tensor.data += 0.02 * torch.randn_like(tensor)
-    return model.eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("config", LAYOUTS.values(), ids=LAYOUTS)

@@ -1,5 +1,6 @@
 """The trainer on tiny sizes: it learns, resumes to the same trace, names bad input, trains the paper's layout too."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -14,7 +15,15 @@ from reference_model.autoencoder import Autoencoder
 from reference_model.codec_probes import level_error, pitch_kept, pitch_track
 from reference_model.losses import MSSD_HOPS, Objective, weighted_sum
 from reference_model.presets import PRESETS, R_TIME, Stage
-from reference_model.train_autoencoder import AutoencoderTraining, TrainAutoencoder, check, crop, dry_run, train
+from reference_model.train_autoencoder import (
+    AutoencoderTraining,
+    TrainAutoencoder,
+    check,
+    crop,
+    dry_run,
+    train,
+    with_decoder_of,
+)
 
 
 def bass_clips(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -220,3 +229,24 @@ def test_probes_know_a_semitone_and_a_gain() -> None:
     low, high = (0.1 * torch.sin(2 * torch.pi * f0 * time).expand(1, 2, -1) for f0 in (55.0, 58.27))
     assert pitch_kept(low, low) == 1.0 and pitch_kept(low, high) == 0.0
     assert level_error(low, 0.5 * low) == pytest.approx(-6.02, abs=0.01)
+
+
+def test_a_moved_decoder_gives_the_same_answer_from_rotated_latents() -> None:
+    torch.manual_seed(0)
+    before = Autoencoder(PRESETS["tiny"].autoencoders["bass"])
+    audio = 0.1 * torch.randn(4, 2, 32 * R_TIME) * torch.rand(4, 1, 32).repeat_interleave(R_TIME, dim=-1)
+    before.fit_linear_path(lambda: iter([audio]))
+    torch.nn.init.normal_(before.decoder.layers[-1].weight, std=0.1)
+    after = Autoencoder(before.config)
+    after.linear = copy.deepcopy(before.linear)
+    after.feature_mean.copy_(before.feature_mean + 0.1)
+    assert after.linear is not None
+    turn = torch.linalg.qr(torch.randn(before.config.dims, before.config.dims)).Q
+    after.linear.components.copy_(turn @ after.linear.components / after.linear.score_std[:, None])
+    after.linear.score_std.fill_(1.0)
+    with_decoder_of(after, before, [audio])
+    with torch.no_grad():
+        answers = [model.decoder(model.latent(model.log_magnitude(audio)))[:, 8:-8] for model in (before, after)]
+    torch.testing.assert_close(answers[1], answers[0], rtol=1e-2, atol=1e-3)
+    with pytest.raises(BadInputError, match="another size"):
+        with_decoder_of(Autoencoder(PRESETS["tiny"].autoencoders["mix"]), before, [audio])

@@ -310,7 +310,7 @@ def test_pairs_know_their_length() -> None:
 def test_command_trains_on_songs(
     song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def requests(data: str, *, count: int | None, variants: int, subsets: int):
+    def requests(data: str, *, count: int | None, variants: int, subsets: int, families: tuple[str, ...]):
         return [ClipRequest(song, seed, None, subset=True, effects=True) for seed in range(variants)]
 
     monkeypatch.setattr(latents, "training_requests", requests)

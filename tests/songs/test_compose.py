@@ -9,12 +9,10 @@ import pytest
 
 from bassbench.songs.compose.__main__ import write_bank
 from bassbench.songs.compose.bass_line import fit_register, merge_by_role, monophonic, simultaneous_share
-from bassbench.songs.compose.drawn_progressions import drawn_template
-from bassbench.songs.compose.form import draw_plan, mma_text
 from bassbench.songs.compose.freedoom import best_window, human_song
 from bassbench.songs.compose.grooves import Groove, components, split_bass, without_twins
-from bassbench.songs.compose.progressions import MAJOR_KEYS, MINOR_KEYS, TEMPLATES, families, spell
-from bassbench.songs.compose.song import chord_share, clean, index_entry
+from bassbench.songs.compose.progressions import MAJOR_KEYS, MINOR_KEYS, TEMPLATES, drawn_template, families, spell
+from bassbench.songs.compose.song import chord_share, clean, draw_plan, index_entry, mma_text
 from bassbench.songs.compose.splits import Slot, deal, weight
 from bassbench.songs.song_bank import parse_chord
 

@@ -9,7 +9,7 @@ import pytest
 from bassbench.errors import BadInputError
 from bassbench.results.rows import Measurement, Row, RowStore, measured, write_csv
 from experiments import all as every
-from experiments.all import STUDIES, All, configured, reported
+from experiments.all import STUDIES, All, configured, find_study, reported
 from experiments.cfg_sweep import rescale_helps
 from experiments.ddim_steps import fewest_steps
 from experiments.grounding import closer_to_the_style
@@ -80,7 +80,9 @@ def test_the_claim_of_grounding() -> None:
 
 
 def test_every_size_of_every_study_is_valid_and_takes_the_shared_options(tmp_path: Path) -> None:
-    for study in STUDIES.values():
+    for name in STUDIES:
+        study = find_study(name)
+        assert study.name == name
         for size in ("default", "quick", "full"):
             config = configured(study, size, All(output=tmp_path, device="cpu", weights="other"))  # type: ignore[arg-type]
             assert config.output == tmp_path and getattr(config, "device", "cpu") == "cpu"

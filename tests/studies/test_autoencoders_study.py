@@ -15,7 +15,7 @@ from experiments.autoencoders import (
     METRICS,
     PROBED,
     Autoencoders,
-    chroma_agreement,
+    chroma_correlation,
     detuned,
     from_magnitudes,
     reconstructions,
@@ -47,10 +47,10 @@ def test_a_detuned_bass_is_detuned(song: Song) -> None:
 
 def test_chroma_agreement_sees_transposition_and_not_level(song: Song) -> None:
     mix = cached_clip(ClipRequest(song, 0, SAMPLES)).mix
-    assert chroma_agreement(mix, mix / 2) == pytest.approx(1.0)
+    assert chroma_correlation(mix, mix / 2) == pytest.approx(1.0)
     tone = np.sin(2 * np.pi * 220 * np.arange(44_100) / 44_100)[None].astype(np.float32)
-    assert chroma_agreement(tone, np.sin(2 * np.pi * 311 * np.arange(44_100) / 44_100)[None].astype(np.float32)) < 0.2
-    assert np.isnan(chroma_agreement(tone, np.zeros_like(tone)))
+    assert chroma_correlation(tone, np.sin(2 * np.pi * 311 * np.arange(44_100) / 44_100)[None].astype(np.float32)) < 0.2
+    assert np.isnan(chroma_correlation(tone, np.zeros_like(tone)))
 
 
 def test_a_run_writes_everything_and_a_second_computes_nothing(

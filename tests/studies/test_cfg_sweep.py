@@ -189,7 +189,7 @@ def test_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_scored_is_what_accompany_returns_and_clipping_is_measured_before_it_is_limited(
     config: CFGSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge, player = config.subjects()
+    evaluator, player = config.evaluator_and_player()
     decode_stream, loud = codec.decode_stream, 400
     monkeypatch.setattr(codec, "decode_stream", lambda *options: (loud * piece for piece in decode_stream(*options)))
     sampling = Sampling(steps=1)
@@ -198,6 +198,6 @@ def test_what_is_scored_is_what_accompany_returns_and_clipping_is_measured_befor
     (expected,) = player.model.accompany(mix[None], seeds=[studies.clip_seed(0, 2)], sampling=sampling)
     np.testing.assert_array_equal(take.audio, expected)
     assert np.abs(take.audio).max() == pytest.approx(0.999) and take.excess > 2
-    heard, limited = judge.hear(2, take.audio, excess=take.excess), judge.hear(2, take.audio)
+    heard, limited = evaluator.hear(2, take.audio, excess=take.excess), evaluator.hear(2, take.audio)
     assert heard.clipping == pytest.approx(np.mean(np.abs(take.audio * take.excess) >= 0.999), abs=1e-6)
     assert heard.clipping > 10 * limited.clipping and heard.level == limited.level

@@ -27,8 +27,9 @@ from experiments.grounding import (
     changes,
     findings,
 )
+from experiments.perturbations import played_by
 from experiments.playing import FAD, LEVEL, MATCH
-from experiments.styles import ANCHORS, CODEC, COSINE, DIFFERENT, EUCLIDEAN, SAME, other_program, replayed
+from experiments.styles import ANCHORS, CODEC, COSINE, DIFFERENT, EUCLIDEAN, SAME, other_program
 from reference_model.pipeline import BassAccompaniment
 
 
@@ -98,9 +99,9 @@ def test_what_the_clips_gave_is_on_disk_before_the_rows(
 
 def test_a_bass_played_again_by_its_own_program_is_itself(song: Song) -> None:
     clip = cached_clip(ClipRequest(song, 3, SAMPLES))
-    again = replayed(clip, clip.bass_program)
+    again = played_by(clip.bass_program, clip)
     np.testing.assert_allclose(again, clip.bass, atol=0.02)
-    other = replayed(clip, other_program(clip.bass_program, 0))
+    other = played_by(other_program(clip.bass_program, 0), clip)
     assert np.corrcoef(other.ravel(), clip.bass.ravel())[0, 1] < 0.9
     assert {other_program(34, index) for index in range(7)} == set(BASS_PROGRAMS) - {34}
 

@@ -11,6 +11,8 @@ from scipy.stats import mannwhitneyu
 
 from bassbench.cache import cache_folder
 from bassbench.errors import BadInputError
+from bassbench.metrics import statistics
+from bassbench.metrics.statistics import auc_interval
 from bassbench.songs.clips import ClipRequest, cached_clip
 from bassbench.songs.song_bank import Song
 from contrastive.config import MATCHERS
@@ -31,7 +33,6 @@ from experiments.match_proof import (
     UNLIKE,
     UNLIKE_AUC,
     MatchProof,
-    auc_interval,
     columns,
     expected_retrieval,
     proof_figure,
@@ -169,7 +170,7 @@ def test_the_study_measures_everything_once(
         (match_listeners, "SEMITONES", (1,)),
         (match_listeners, "SHIFTS", (0.5, 2.0)),
         (match_proof, "SHIFTS", (0.5, 2.0)),
-        (match_proof, "RESAMPLES", 50),
+        (statistics, "RESAMPLES", 50),
     ):
         monkeypatch.setattr(module, name, value)
     config = MatchProof(test=3, human=2, output=tmp_path, processes=1)

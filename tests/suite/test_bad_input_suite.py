@@ -151,7 +151,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "unknown system": (play("nobody"), "no system 'nobody'"),
     "unknown module": (play("no_such_module:System"), "no_such_module"),
     "missing file": (play("ROOT/none.py:System"), "no such file"),
-    "missing class": (play("ROOT/mine.py:Nobody"), "has no 'Nobody'"),
+    "missing class": (play("ROOT/mine.py:Nobody"), "mine.py: 'Nobody'"),
     "module that raises": (play("ROOT/raises.py:System"), "no luck"),
     "module that exits": (play("ROOT/leaves.py:System"), "SystemExit"),
     "a system that exits when made": (play("ROOT/mine.py:LeavesWhenMade"), "SystemExit"),

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bassbench.songs.compose.drawn_progressions import drawn_template
 from bassbench.songs.compose.grooves import PROBE_BARS, Groove, components, main_grooves, without_twins
-from bassbench.songs.compose.progressions import TEMPLATES, Template, families
+from bassbench.songs.compose.progressions import TEMPLATES, Template, drawn_template, families
 
 SEED = 2402
 # Of seven small components (or families) these many stay in training; validation and test need variety more
