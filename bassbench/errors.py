@@ -92,6 +92,7 @@ LIMITS: Mapping[str, Limit] = {
     "evaluations": _STEPS,
     "converged": _STEPS,
     "cfg": _GUIDANCE,
+    "notes_weight": _GUIDANCE,
     "phi": _SHARE,
     "eta": _SHARE,
     "grounding": _SHARE,
@@ -101,6 +102,9 @@ LIMITS: Mapping[str, Limit] = {
     "temperature": _TEMPERATURE,
     "temperatures": _TEMPERATURE,
     "window": Limit(256, 65_536, "256 frames are the length of training, 65,536 an hour and a half"),
+    # What is asked for
+    "bpm": Limit(20, 400, "no music counts slower or faster beats"),
+    "beats_per_bar": Limit(1, 32, "no bar has more"),
     # Training
     "training_steps": _TRAINING,
     "log_every": _TRAINING,

@@ -43,7 +43,9 @@ class Player:
 
     def key(self, index: int, sampling: Sampling, style: str = "") -> str:
         """Hash of everything that the bass for clip `index` depends on."""
-        how = [_VERSION, self.weights, studies.clip_seed(self.seed, index), asdict(sampling), style]
+        drawn = asdict(sampling)
+        del drawn["notes_weight"]  # no notes are asked for here
+        how = [_VERSION, self.weights, studies.clip_seed(self.seed, index), drawn, style]
         return content_hash(json.dumps([*how, self.model.bfloat16, self.model.device.type]), self.requests[index].key)
 
     def latents(self, indices: Sequence[int], sampling: Sampling, styles: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(noisy latent `(batch, dims, frames)`, level `(batch,)`) -> estimate of the clean latent, of the same shape."""
 
 VPredictor = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(noisy latent, level, mix latent) -> v; `reference_model.unet.UNet` is one."""
+"""(noisy latent, level, mix latent with what else it is conditioned on) -> v; `reference_model.unet.UNet` is one."""
 
 Schedule = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Levels of any shape -> alpha and beta of that shape; alpha^2 + beta^2 = 1, from (1, 0) at 0 to (0, 1) at 1."""
@@ -52,7 +52,10 @@ def clean_from_v(noisy: Tensor, v: Tensor, level: Tensor, schedule: Schedule = c
 
 
 def denoiser(unet: VPredictor, mix: Tensor, schedule: Schedule = cosine) -> Denoiser:
-    """The conditional denoiser for mix latents `(batch, mix_dims, frames)`; zeros make it unconditional."""
+    """The conditional denoiser for mix latents `(batch, mix_dims, frames)`; zeros make it unconditional.
+
+    Planes of what is asked for may follow the mix's dims (`conditions.py`).
+    """
 
     def estimate(noisy: Tensor, level: Tensor) -> Tensor:
         return clean_from_v(noisy, unet(noisy, level, mix), level, schedule)

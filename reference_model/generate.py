@@ -15,7 +15,7 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
-from bassbench.audio import SAMPLE_RATE, audio_blocks, write_audio_blocks
+from bassbench.audio import SAMPLE_RATE, audio_blocks, read_audio, write_audio_blocks
 from bassbench.commands.transcribe import RATE as TRANSCRIPTION_RATE
 from bassbench.commands.transcribe import read_mono, write_midi
 from bassbench.errors import BadInputError, check_limits, exit_on_bad_input
@@ -23,6 +23,7 @@ from bassbench.hearing.transcription import transcribe
 from bassbench.results.ownership import note_written, refuse_foreign
 from bassbench.songs.arrangement import BASS_PROGRAMS
 from bassbench.training.pretrained import find_device
+from reference_model.conditions import Conditions, even_beats, found_beats, read_chords, read_notes, read_rhythm
 from reference_model.loading import load
 from reference_model.pipeline import BassAccompaniment, EncodedMix, Limiter, Sampling
 
@@ -39,6 +40,20 @@ class Options:
     """Audio file without bass: at least 1 s, any common rate, mono or stereo."""
     style: Path | None = None
     """Audio file of a bass whose timbre to take."""
+    notes: Path | None = None
+    """MIDI file of a line to play, E1 to G4, one note at a time; where it has no note the bass is silent."""
+    chords: str | None = None
+    """Chords to keep to, such as "Am F | C G": bars between "|", chords in a bar equally long, from the first beat on
+    and over and over to the end."""
+    rhythm: Path | None = None
+    """MIDI file that says when notes begin, of any pitch and instrument."""
+    bpm: float | None = None
+    """Tempo of a mix that begins with a beat, to count the bars of --chords (default: beats found in the mix)."""
+    beats_per_bar: int = 4
+    """Beats in a bar of --chords."""
+    span: tuple[float, float] | None = None
+    """From which second to which notes, chords and rhythm are asked for; elsewhere the model is free (default:
+    the whole mix)."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Where to write, .wav or .flac (default: beside the mix, as NAME.bass.wav)."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -49,6 +64,8 @@ class Options:
     """Guidance weight: 1 is the plain model, higher follows the mix more closely."""
     phi: float = Sampling.phi
     """Rescale of the guided estimate, 0 to 1."""
+    notes_weight: float = Sampling.notes_weight
+    """Guidance weight of notes, chords and rhythm: higher keeps to them more closely, 0 not at all."""
     grounding: float = Sampling.grounding
     """How strongly the style is followed, 0 to 1."""
     temperature: float = Sampling.temperature
@@ -83,7 +100,8 @@ def generate(options: Options) -> list[Path]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     takes = _takes(options)
-    inputs = {path.resolve() for path in (options.mix, options.style) if path is not None}
+    given_files = (options.mix, options.style, options.notes, options.rhythm)
+    inputs = {path.resolve() for path in given_files if path is not None}
     for path in (path for take in takes for path in take.paths):
         if path.resolve() in inputs:
             raise BadInputError(f"{path}: would overwrite the input; choose another --output")
@@ -94,12 +112,14 @@ def generate(options: Options) -> list[Path]:
         steps=options.steps,
         cfg=options.cfg,
         phi=options.phi,
+        notes_weight=options.notes_weight,
         grounding=options.grounding,
         temperature=options.temperature,
     )
     model = load(options.weights, find_device(options.device))
     model = dataclasses.replace(model, compiled=options.compile)
-    given = _encoded(model, options.mix, options.style, quiet=options.quiet)
+    notes = _asked(model, options)
+    given = _encoded(model, options.mix, options.style, notes, quiet=options.quiet)
     for take in takes:
         label = f" {take.number} of {len(takes)}" if len(takes) > 1 else ""
         _play(model, given, take, sampling=sampling, quiet=options.quiet, label=label)
@@ -156,19 +176,50 @@ def accompany_file(
     Raises:
         BadInputError: a file cannot be read or written, is silent, or is shorter than 1 s.
     """
-    _play(model, _encoded(model, mix, style, quiet=True), _Take(1, seed, output), sampling=sampling, quiet=True)
+    _play(model, _encoded(model, mix, style, None, quiet=True), _Take(1, seed, output), sampling=sampling, quiet=True)
 
 
 @dataclass(frozen=True)
 class _Given:
-    """A mix and a style, encoded: enough for any number of basses."""
+    """A mix and a style, encoded, and what is asked for: enough for any number of basses."""
 
     path: Path
     mix: EncodedMix
     style_mean: Tensor | None
+    notes: Tensor | None
+    """`BassAccompaniment.note_planes`."""
 
 
-def _encoded(model: BassAccompaniment, mix: Path, style: Path | None, *, quiet: bool) -> _Given:
+def _asked(model: BassAccompaniment, options: Options) -> Tensor | None:
+    """Planes of notes, chords and rhythm; None if nothing is asked for.
+
+    Raises:
+        BadInputError: files or chords that cannot be read or do not fit the mix, options without what they are for, or
+            weights that know no notes.
+    """
+    if options.notes is options.chords is options.rhythm is None:
+        if options.span is not None:
+            raise BadInputError("--span says where --notes, --chords or --rhythm are asked for: give one of them too")
+        if options.bpm is not None:
+            raise BadInputError("--bpm counts the bars of --chords: give --chords too")
+        return None
+    model.refuse_without_notes()
+    samples, _ = _measured(options.mix)
+    seconds = samples / SAMPLE_RATE
+    chords = None
+    if options.chords is not None:
+        beats = even_beats(options.bpm, seconds) if options.bpm else found_beats(read_audio(options.mix))
+        chords = read_chords(options.chords, beats, beats_per_bar=options.beats_per_bar)
+    conditions = Conditions(
+        notes=None if options.notes is None else read_notes(options.notes, seconds),
+        chords=chords,
+        rhythm=None if options.rhythm is None else read_rhythm(options.rhythm, seconds),
+        span=options.span,
+    )
+    return model.note_planes(conditions, samples)
+
+
+def _encoded(model: BassAccompaniment, mix: Path, style: Path | None, notes: Tensor | None, *, quiet: bool) -> _Given:
     samples, rms = _measured(mix)
     style_samples, style_rms = (0, rms) if style is None else _measured(style)
     with tqdm(total=samples + style_samples, desc="encoding", bar_format=_SHARE_DONE, disable=quiet) as bar:
@@ -180,7 +231,7 @@ def _encoded(model: BassAccompaniment, mix: Path, style: Path | None, *, quiet: 
 
         encoded = model.encode_mix_stream(blocks(mix), rms, samples)
         style_mean = None if style is None else model.style_mean_stream(blocks(style), style_rms)
-    return _Given(mix, encoded, style_mean)
+    return _Given(mix, encoded, style_mean, notes)
 
 
 def _play(
@@ -193,6 +244,7 @@ def _play(
             given.mix.latent,
             seeds=[take.seed],
             style_mean=given.style_mean,
+            notes=given.notes,
             sampling=sampling,
             on_step=lambda _: bar.update(),
         )

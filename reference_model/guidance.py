@@ -21,7 +21,11 @@ def combine(conditional: Tensor, unconditional: Tensor, weight: float, phi: floa
 
     All `(batch, dims, frames)`; the deviations are those of a clip, over dims and frames.
     """
-    guided = unconditional + weight * (conditional - unconditional)
+    return rescaled(unconditional + weight * (conditional - unconditional), conditional, phi)
+
+
+def rescaled(guided: Tensor, conditional: Tensor, phi: float) -> Tensor:
+    """phi x std(c) / std(x) + (1 - phi) x of a guided estimate x."""
     if phi == 0:
         return guided
     deviations = [x.std(dim=(1, 2), keepdim=True, correction=0) for x in (conditional, guided)]
@@ -39,8 +43,7 @@ def guided(model: Callable[[Tensor], Denoiser], condition: Tensor, weight: float
     Raises:
         ValueError: phi is outside [0, 1].
     """
-    if not 0 <= phi <= 1:
-        raise ValueError(f"phi must be in [0, 1], got {phi}")
+    _refuse_phi(phi)
     if weight == 1:
         return model(condition)
     if weight == 0:
@@ -52,3 +55,48 @@ def guided(model: Callable[[Tensor], Denoiser], condition: Tensor, weight: float
         return combine(conditional, unconditional, weight, phi)
 
     return estimate
+
+
+def guided_twice(
+    model: Callable[[Tensor], Denoiser],
+    condition: Tensor,
+    more: Tensor,
+    weight: float,
+    more_weight: float,
+    phi: float = 0.0,
+) -> Denoiser:
+    """The denoiser guided by a condition, and by what more is asked for with a weight of its own.
+
+    Not in the paper. F = F_0 + w (F_c - F_0) + w_m (F_m - F_c), where F_m sees `more`: the condition (here the mix) and
+    more (here the notes) in one tensor of the condition's shape. So w_m = 0 is `guided`, and w_m = w guides by both
+    together. Only estimates with a share in the result are evaluated, in one batch. With phi > 0 the estimate's
+    deviation is drawn towards that of F_m.
+
+    Raises:
+        ValueError: phi is outside [0, 1].
+    """
+    if more_weight == 0:
+        return guided(model, condition, weight, phi)
+    _refuse_phi(phi)
+    terms = [
+        (1 - weight, torch.zeros_like(condition)),
+        (weight - more_weight, condition),
+        (more_weight, more),
+    ]
+    shares, seen = zip(*(term for term in terms if term[0]), strict=True)
+    if len(seen) == 1:
+        return model(more)
+    together = model(torch.cat(seen))
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        count = len(seen)
+        estimates = together(noisy.repeat(count, 1, 1), level.repeat(count)).chunk(count)
+        mixed = torch.stack([share * one for share, one in zip(shares, estimates, strict=True)]).sum(dim=0)
+        return rescaled(mixed, estimates[-1], phi)
+
+    return estimate
+
+
+def _refuse_phi(phi: float) -> None:
+    if not 0 <= phi <= 1:
+        raise ValueError(f"phi must be in [0, 1], got {phi}")

@@ -27,9 +27,10 @@ from bassbench.errors import BadInputError, check_limits, unknown_name
 from reference_model import codec
 from reference_model.autoencoder import Autoencoder
 from reference_model.codec import CHUNK
+from reference_model.conditions import PLANES, Conditions
 from reference_model.diffusion import Schedule, cosine, denoiser, falling_levels
 from reference_model.grounding import grounded
-from reference_model.guidance import guided
+from reference_model.guidance import guided, guided_twice
 from reference_model.inference import prepared, windowed
 from reference_model.presets import R_TIME
 from reference_model.sampler import SAMPLERS, noise_for_seeds
@@ -55,6 +56,8 @@ class Sampling:
     """Guidance weight w: 1 is the plain conditional model, 0 the unconditional one."""
     phi: float = 0.5
     """Rescale of the guided estimate, 0 (none) to 1."""
+    notes_weight: float = 2.0
+    """Guidance weight of what is asked for beside the mix (`conditions.Conditions`): 0 does not follow it."""
     eta: float = 0.0
     """Fresh noise in each step, 0 (DDIM) to 1 (DDPM)."""
     grounding: float = 1.0
@@ -155,18 +158,22 @@ class BassAccompaniment:
         *,
         style: np.ndarray | None = None,
         seeds: Sequence[int],
+        conditions: Conditions | Sequence[Conditions] | None = None,
         sampling: Sampling | None = None,
         on_step: OnStep | None = None,
     ) -> np.ndarray:
         """Bass `(batch, 2, samples)` for mixes `(batch, 2, samples)`, float32 at 44.1 kHz, within full scale.
 
-        `style` `(batch or 1, 2, any samples)` gives the timbre, whatever its level. Each clip has its seed and depends
-        on no other clip.
+        `style` `(batch or 1, 2, any samples)` gives the timbre, whatever its level. `conditions` are notes, chords and
+        rhythm to play, the same for all or one for each. Each clip has its seed and depends on no other clip.
 
         Raises:
-            BadInputError: shapes that do not fit together, or what is not an array of finite floats.
+            BadInputError: shapes that do not fit together, what is not an array of finite floats, or conditions that do
+                not fit the mix or that these weights do not know.
         """
         mix, style = _checked(mix, style, seeds)
+        if conditions is not None and not isinstance(conditions, Conditions) and len(conditions) != len(mix):
+            raise BadInputError(f"{len(mix)} mixes need one set of conditions or as many, got {len(conditions)}")
         basses = []
         for start in range(0, len(mix), self.batch_size):
             these = slice(start, start + self.batch_size)
@@ -174,8 +181,17 @@ class BassAccompaniment:
             style_mean = None
             if style is not None:
                 style_mean = self.style_mean(style if len(style) == 1 else style[these])
+            notes = None
+            if conditions is not None:
+                own = conditions if isinstance(conditions, Conditions) else conditions[these]
+                notes = self.note_planes(own, mix.shape[2])
             latent = self.generate_latents(
-                encoded.latent, seeds=seeds[these], style_mean=style_mean, sampling=sampling, on_step=on_step
+                encoded.latent,
+                seeds=seeds[these],
+                style_mean=style_mean,
+                notes=notes,
+                sampling=sampling,
+                on_step=on_step,
             )
             basses.append(self.decode(latent, encoded).audio)
         return basses[0] if len(basses) == 1 else np.concatenate(basses)
@@ -200,6 +216,27 @@ class BassAccompaniment:
         """The same of styles in blocks `(batch, 2, some)`, whose root mean square `(batch, 1, 1)` is known."""
         return _encoded(self.bass_autoencoder, blocks, style_gain(rms)).mean(dim=2)
 
+    def refuse_without_notes(self) -> None:
+        """Raise BadInputError if these weights cannot be asked for notes."""
+        if (found := self.unet.config.note_planes) != PLANES:
+            trained = f"with {found} planes of notes, not {PLANES}" if found else "without notes"
+            raise BadInputError(
+                f"these weights were trained {trained}: ask for no notes, chords or rhythm, or use weights made by "
+                "python -m reference_model.train_diffusion --notes"
+            )
+
+    def note_planes(self, conditions: Conditions | Sequence[Conditions], samples: int) -> Tensor:
+        """Planes `(1 or batch, PLANES, frames)` of what is asked for, for mixes of that length.
+
+        Raises:
+            BadInputError: these weights know no notes, or what is asked for does not fit the mix.
+        """
+        self.refuse_without_notes()
+        each = [conditions] if isinstance(conditions, Conditions) else conditions
+        for one in each:
+            one.check(samples / SAMPLE_RATE)
+        return torch.from_numpy(np.stack([one.planes(-(-samples // R_TIME)) for one in each]))
+
     # Noise -> latent
 
     @torch.inference_mode()
@@ -209,23 +246,30 @@ class BassAccompaniment:
         *,
         seeds: Sequence[int],
         style_mean: Tensor | None = None,
+        notes: Tensor | None = None,
         sampling: Sampling | None = None,
         on_step: OnStep | None = None,
     ) -> Tensor:
         """Bass latents `(batch, bass_dims, frames)` for mix latents `(batch, mix_dims, frames)`.
 
-        Unconditional samples: zeros for `mix`, cfg 0.
+        `notes` are `note_planes` for these mixes. Unconditional samples: zeros for `mix`, cfg 0.
         """
         sampling = sampling or self.sampling
         frames = mix.shape[2]
         # Whole frames at the coarsest resolution: what the U-Net would repeat at the end is drawn like the rest.
-        mix = F.pad(mix.to(self.device), (0, -frames % self.unet.config.stride), mode="replicate")
+        missing = (0, -frames % self.unet.config.stride)
+        mix = F.pad(mix.to(self.device), missing, mode="replicate")
         network = prepared(self.unet, bfloat16=self.bfloat16, compiled=self.compiled)
         unet = windowed(network, sampling.window, overlap=128, batch=self.batch_size)
         # Not in the paper: the order of guidance, rescale and grounding. Grounding comes last, so that the style's mean
         # is neither guided nor rescaled.
         conditional = functools.partial(denoiser, unet, schedule=self.schedule)
-        denoise = guided(conditional, mix, sampling.cfg, sampling.phi)
+        if notes is None or not notes.any():
+            denoise = guided(conditional, mix, sampling.cfg, sampling.phi)
+        else:
+            notes = F.pad(notes.to(mix).expand(len(mix), -1, -1), missing, mode="replicate")
+            alone, both = (torch.cat([mix, asked], dim=1) for asked in (torch.zeros_like(notes), notes))
+            denoise = guided_twice(conditional, alone, both, sampling.cfg, sampling.notes_weight, sampling.phi)
         if style_mean is not None:
             style = style_mean.to(self.device)
             denoise = grounded(

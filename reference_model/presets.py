@@ -134,6 +134,8 @@ class UNetConfig:
     bass_dims: int = 32
     positions: Positions = "dynamic"
     """How attention knows where a frame is; the paper's, and that of weights that do not say, is "dynamic"."""
+    note_planes: int = 0
+    """Further input channels: notes, chords and rhythm that are asked for, `conditions.PLANES` or none."""
 
     def __post_init__(self) -> None:
         if self.positions not in get_args(Positions):
@@ -142,6 +144,8 @@ class UNetConfig:
             raise ValueError(f"a U-Net needs widths, blocks, and attention at no more than all resolutions: {self}")
         if max(self.blocks, len(self.widths)) > MOST_BLOCKS:
             raise ValueError(f"no network has more than {MOST_BLOCKS} resolutions or blocks: {self}")
+        if not 0 <= self.note_planes <= MOST_BLOCKS:
+            raise ValueError(f"no more than {MOST_BLOCKS} planes can be asked for: {self}")
         if self.level_dims % 2 or any(width % self.heads for width in self.widths[-self.attention or None :]):
             raise ValueError(f"level_dims must be even and the attending widths divide by the heads: {self}")
 
@@ -151,8 +155,9 @@ class UNetConfig:
         return 2 ** (len(self.widths) - 1)
 
     def to_dict(self) -> dict:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
+        """Plain values for JSON, without planes where there are none, as before there was the choice."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if value or name != "note_planes"}
 
     @classmethod
     def from_dict(cls, values: dict) -> "UNetConfig":

@@ -25,6 +25,7 @@ from bassbench.training.checkpoint import State, settings_of, step_generator, wa
 from bassbench.training.loop import Measure, Training, added_up, describe, example_generator, update_average
 from bassbench.training.settings import RunSettings, refuse_impossible
 from reference_model.autoencoder import Autoencoder
+from reference_model.conditions import PLANES
 from reference_model.diffusion import v_loss, without_mix
 from reference_model.latents import LatentPairs, encoder_hash, shard_latents, song_latents
 from reference_model.positional_bias import Positions
@@ -81,13 +82,16 @@ class TrainingConfig(RunSettings):
     ema: float = 0.998
     """Decay of the averaged weights, which are what is shipped.  # Not in the paper."""
     unconditional: float = 0.15
-    """Share of examples whose mix is zeroed."""
+    """Share of examples whose mix is zeroed, with what else they are conditioned on."""
+    notes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also learn to play notes, chords and rhythm that are asked for (`conditions.py`). May start from a U-Net that
+    cannot (--initial).  # Not in the paper."""
     sample_every: int | None = None
     """Steps between samples of validation clips with FAD, chord-tone share and a figure; 0: none. Default: ten
     validations apart."""
 
 
-SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None, "subsets": 1, "families": []}
+SINCE: dict[str, Any] = {"positions": "dynamic", "widths": None, "subsets": 1, "families": [], "notes": False}
 """What a run had that was begun before there was the choice."""
 FREE_TO_CHANGE = (*run_settings.FREE_TO_CHANGE, "initial", "sample_every", "shard_programs", "variant")
 
@@ -96,7 +100,12 @@ def unet_config(config: TrainingConfig) -> UNetConfig:
     """The U-Net to train: the preset's, but for what was asked for; BadInputError if there is no such U-Net."""
     preset = (config.variant or find_preset(config.preset)).unet
     try:
-        return dataclasses.replace(preset, positions=config.positions, widths=config.widths or preset.widths)
+        return dataclasses.replace(
+            preset,
+            positions=config.positions,
+            widths=config.widths or preset.widths,
+            note_planes=PLANES if config.notes else 0,
+        )
     except ValueError as error:
         raise BadInputError(str(error)) from None
 
@@ -139,7 +148,10 @@ class PairSource(Protocol):
     """Where pairs come from; `reference_model.latents.LatentPairs` is one."""
 
     def example(self, generator: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
-        """A random pair: its name, latents of the mix `(mix_dims, frames)` and of the bass `(bass_dims, frames)`."""
+        """A random pair: its name, latents of the mix `(mix_dims, frames)` and of the bass `(bass_dims, frames)`.
+
+        For a U-Net with note planes these follow the mix's dims.
+        """
         ...
 
 
@@ -149,13 +161,13 @@ class Batch:
 
     names: list[str]
     mix: Tensor
-    """`(batch, mix_dims, frames)`."""
+    """`(batch, mix_dims, frames)`, or with planes of what is asked for `(batch, mix_dims + note_planes, frames)`."""
     bass: Tensor
     noise: Tensor
     level: Tensor
     """`(batch,)`."""
     unconditional: Tensor
-    """Booleans `(batch,)`: the mix is zeroed."""
+    """Booleans `(batch,)`: the mix is zeroed, and all that is asked for with it."""
 
     @classmethod
     def draw(
@@ -224,7 +236,7 @@ class DiffusionTraining(Training[list[Batch]]):
         torch.manual_seed(config.seed)
         self.unet = UNet(unet_config(config)).to(accelerator.device)
         if config.initial is not None:
-            self.unet.load_state_dict(UNet.from_pretrained(config.initial).state_dict())
+            self.unet.start_from(UNet.from_pretrained(config.initial))
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
         optimizer = torch.optim.AdamW(
             self.unet.parameters(),
@@ -343,8 +355,13 @@ def train(
 
 @torch.no_grad()
 def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16) -> dict[str, float]:
-    """v-loss with the mix and without it, on the same crops, levels and noise every time."""
+    """v-loss with the mix and without it, on the same crops, levels and noise every time.
+
+    A U-Net with note planes is asked for nothing in both, and in "validation_loss_notes" for what training asks for.
+    """
     totals = {"validation_loss": 0.0, "validation_loss_unconditional": 0.0}
+    if unet.config.note_planes:
+        totals["validation_loss_notes"] = 0.0
     device = next(unet.parameters()).device
     for index in range(batches):
         generator = step_generator(_VALIDATION_SEED, index)
@@ -352,7 +369,8 @@ def validate(unet: UNet, pairs: PairSource, *, batches: int = 4, size: int = 16)
         mix, bass = (torch.from_numpy(np.stack(stems)).float() for stems in zip(*drawn, strict=True))
         level, noise = (tensor.to(device) for tensor in draw_levels_and_noise(generator, bass))
         bass, mix = bass.to(device), mix.to(device)
-        for name, seen in zip(totals, (mix, torch.zeros_like(mix)), strict=True):
+        alone = mix[:, : unet.config.mix_dims]
+        for name, seen in zip(totals, (alone, torch.zeros_like(alone), mix), strict=False):
             totals[name] += float(v_loss(unet, bass, seen, noise=noise, level=level).mean()) / batches
     return totals
 
@@ -375,6 +393,7 @@ def _latents(
             accelerator=accelerator,
             variants=variants * subsets,  # a pass differs from another by its subsets alone
             frames=config.frames,
+            notes=config.notes,
             programs=config.shard_programs,
         )
     with accelerator.main_process_first():
@@ -386,6 +405,7 @@ def _latents(
             subsets=subsets,
             families=config.families,
             frames=config.frames,
+            notes=config.notes,
             processes=config.processes,
             progress=accelerator.is_main_process,
         )

@@ -1,4 +1,7 @@
-"""Conditional U-Net over latents (paper, section 3.2): it sees the noisy bass and the mix, and predicts v."""
+"""Conditional U-Net over latents (paper, section 3.2): it sees the noisy bass and the mix, and predicts v.
+
+Not in the paper: planes of notes, chords and rhythm (`conditions.py`) as further channels of what it is conditioned on.
+"""
 
 import itertools
 import math
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bassbench.errors import BadInputError
 from bassbench.training.checkpoint import save_tensors
 from bassbench.training.pretrained import load_pretrained
 from reference_model.blocks import Upsample, convolution
@@ -91,7 +95,11 @@ class Resolution(nn.Module):
 
 
 class UNet(nn.Module):
-    """v-prediction from the noisy bass latent, its noise level and the mix latent (zeros: unconditional)."""
+    """v-prediction from the noisy bass latent, its noise level and the mix latent (zeros: unconditional).
+
+    With `note_planes` what is asked for follows the mix's channels (zeros, or no such channels: nothing). Its
+    convolution has no bias and starts from zero: a new one changes nothing, and zeros never change anything.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -111,20 +119,24 @@ class UNet(nn.Module):
         nn.init.zeros_(self.output.weight)
         assert self.output.bias is not None
         nn.init.zeros_(self.output.bias)
+        if config.note_planes:
+            self.note_input = nn.Conv2d(config.note_planes, widths[0], (1, 3), padding=(0, 1), bias=False)
+            nn.init.zeros_(self.note_input.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, noisy: Tensor, level: Tensor, mix: Tensor) -> Tensor:
         """v `(batch, bass_dims, frames)` from noisy latent of that shape, level `(batch,)`, mix of `mix_dims`.
 
+        The mix may be followed by `note_planes` channels of what is asked for.
         Any number of frames: what is missing to a multiple of the stride is padded at the end and cut off again.
         """
         frames = noisy.shape[2]
-        image = torch.cat([noisy, mix], dim=1)
-        image = F.pad(image, (0, -frames % self.config.stride), mode="replicate")
-        image = image.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        mix, notes = mix[:, : self.config.mix_dims], mix[:, self.config.mix_dims :]
         embedding = level_embedding(level, self.config.level_dims)
 
-        image = self.input(image)
+        image = self.input(self._image(torch.cat([noisy, mix], dim=1)))
+        if notes.shape[1]:
+            image = image + self.note_input(self._image(notes))
         skips = []
         for index, resolution in enumerate(self.down):
             image = resolution(self.coarser[index - 1](image) if index else image, embedding)
@@ -136,6 +148,27 @@ class UNet(nn.Module):
                 image = self.finer[index - 1](image)
         v = self.output(F.silu(self.output_norm(image)))
         return v.squeeze(2)[..., :frames].float()
+
+    def _image(self, channels: Tensor) -> Tensor:
+        padded = F.pad(channels, (0, -channels.shape[2] % self.config.stride), mode="replicate")
+        return padded.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
+    def start_from(self, other: "UNet") -> None:
+        """Take over another's weights. If it has no note planes this one plays as it did, whatever is asked for.
+
+        Raises:
+            BadInputError: it has other sizes, or planes where this one has none.
+        """
+        mine, theirs = self.state_dict(), other.state_dict()
+        if "note_input.weight" in mine and "note_input.weight" not in theirs:
+            theirs["note_input.weight"] = torch.zeros_like(mine["note_input.weight"])
+        try:
+            self.load_state_dict(theirs)
+        except RuntimeError:
+            raise BadInputError(
+                f"weights to start from must be of the U-Net that is trained, {self.config}, or of one without note "
+                f"planes; these are of {other.config}"
+            ) from None
 
     def save_pretrained(
         self,

@@ -240,8 +240,8 @@ def _active_seconds(track: Track, block: int = 20) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def midi_notes(path: Path, content: str) -> tuple[Note, ...]:
-    """Notes of a MIDI file, drums left out; `content` is its hash, so that a changed file is read again.
+def midi_notes(path: Path, content: str, *, drums: bool = False) -> tuple[Note, ...]:
+    """Notes of a MIDI file, drums only if asked for; `content` is its hash, so that a changed file is read again.
 
     Raises:
         BadInputError: it cannot be read.
@@ -250,7 +250,7 @@ def midi_notes(path: Path, content: str) -> tuple[Note, ...]:
         midi = pretty_midi.PrettyMIDI(str(path))
     except Exception as error:  # mido and pretty_midi raise many kinds, a key signature that is none its own
         raise BadInputError(f"{path}: not a readable MIDI file ({error}); remove it or get it again") from None
-    notes = (note for instrument in midi.instruments if not instrument.is_drum for note in instrument.notes)
+    notes = (note for instrument in midi.instruments if drums or not instrument.is_drum for note in instrument.notes)
     return tuple(Note(note.start, note.end, note.pitch, note.velocity) for note in notes)
 
 

@@ -18,6 +18,7 @@ from bassbench.stems.shard_files import is_sharded
 from bassbench.stems.shards import write_shards
 from reference_model import latents, train_diffusion
 from reference_model.autoencoder import Autoencoder
+from reference_model.conditions import CHORDS, NOTES, PLANES
 from reference_model.latents import shard_latents
 from reference_model.presets import PRESETS
 
@@ -77,6 +78,21 @@ def test_a_second_call_and_a_cut_off_pass_encode_nothing_again(
         shard_latents(str(folder), *CODERS, accelerator=process(0, 1), variants=2, frames=500)
 
 
+def test_notes_are_kept_of_shards_too_and_added_to_what_was_encoded_without(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASSBENCH_CACHE", str(tmp_path))
+    with monkeypatch.context() as before:
+        before.setattr(latents, "write_latents", lambda path, mix, bass, truth: write(path, mix, bass))
+        plain = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), frames=16)
+    asked = shard_latents(str(folder), *CODERS, accelerator=process(0, 1), frames=16, notes=True)
+    assert asked.paths == plain.paths
+    examples = [asked.example(np.random.default_rng([seed]))[1] for seed in range(12)]
+    assert all(mix.shape == (16 + PLANES, 16) for mix in examples)
+    assert np.any([mix[16:][NOTES] for mix in examples]) and not np.any([mix[16:][CHORDS] for mix in examples])
+
+
+write = latents.write_latents
 encode = latents.encode_pair
 
 
