@@ -28,12 +28,12 @@ from reference_model.autoencoder import Autoencoder
 from reference_model.conditions import PLANES
 from reference_model.diffusion import v_loss, without_mix
 from reference_model.latents import LatentPairs, encoder_hash, shard_latents, song_latents
+from reference_model.loading import WEIGHTS
 from reference_model.positional_bias import Positions
 from reference_model.presets import PRESETS, Preset, UNetConfig, find_preset
 from reference_model.training_samples import ValidationSamples
 from reference_model.unet import UNet
 
-WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = WEIGHTS / "small"
 _VALIDATION_SEED = 2402
 
